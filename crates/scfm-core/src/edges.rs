@@ -1,0 +1,236 @@
+use std::fmt;
+use std::str::FromStr;
+
+use ndarray::Array2;
+
+use crate::{Error, GeneId, Panel};
+
+/// Position in a source panel, so that a source is never passed where a target belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source(pub usize);
+
+/// Position in a target panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target(pub usize);
+
+/// A transformer layer, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Layer(pub usize);
+
+/// An attention head of a layer, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Head(pub usize);
+
+/// Which side of the attention matrix the source gene of an edge stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Orientation {
+    /// Source = query row, target = key column: the reading of arXiv:2602.17532.
+    #[default]
+    Query,
+    /// Source = key column, target = query row: the reading of scGPT's own network tutorial.
+    Key,
+}
+
+impl Orientation {
+    /// The reading in words, for reports and file metadata.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Query => "source = query row, target = key column",
+            Self::Key => "source = key column, target = query row",
+        }
+    }
+}
+
+impl fmt::Display for Orientation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Query => "query",
+            Self::Key => "key",
+        })
+    }
+}
+
+impl FromStr for Orientation {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self, Error> {
+        match s {
+            "query" => Ok(Self::Query),
+            "key" => Ok(Self::Key),
+            _ => Err(Error::Name {
+                found: s.to_owned(),
+                expected: "an orientation (query or key)",
+            }),
+        }
+    }
+}
+
+/// What an edge score is. Its text form names the edge file: `attention-L3`, `spearman`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EdgeKind {
+    /// Attention probability averaged over heads and over the cells that hold both genes.
+    Attention(Layer),
+    /// Spearman correlation of expression over cells.
+    Spearman,
+    /// Number of cells in which both genes were tokens.
+    CoDetection,
+}
+
+impl fmt::Display for EdgeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attention(Layer(layer)) => write!(f, "attention-L{layer}"),
+            Self::Spearman => f.write_str("spearman"),
+            Self::CoDetection => f.write_str("n_cells"),
+        }
+    }
+}
+
+impl FromStr for EdgeKind {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self, Error> {
+        match s {
+            "spearman" => Ok(Self::Spearman),
+            "n_cells" => Ok(Self::CoDetection),
+            _ => s
+                .strip_prefix("attention-L")
+                .and_then(|layer| layer.parse().ok())
+                .map(|layer| Self::Attention(Layer(layer)))
+                .ok_or_else(|| Error::Name {
+                    found: s.to_owned(),
+                    expected: "an edge kind (attention-L<layer>, spearman, n_cells)",
+                }),
+        }
+    }
+}
+
+/// A score for every directed pair source → target, rows sources, columns targets, in panel order.
+///
+/// `NaN` stands for a pair that was never seen; such a pair is missing, not zero.
+#[derive(Debug, Clone)]
+pub struct EdgeMatrix {
+    kind: EdgeKind,
+    sources: Panel,
+    targets: Panel,
+    scores: Array2<f32>,
+}
+
+impl EdgeMatrix {
+    /// Scores of shape `[sources.len(), targets.len()]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the panels ask for another shape.
+    pub fn new(kind: EdgeKind, sources: Panel, targets: Panel, scores: Array2<f32>) -> Result<Self, Error> {
+        if scores.dim() != (sources.len(), targets.len()) {
+            return Err(Error::Shape {
+                what: format!("{kind} edge matrix"),
+                found: scores.shape().to_vec(),
+                expected: vec![sources.len(), targets.len()],
+            });
+        }
+        Ok(Self {
+            kind,
+            sources,
+            targets,
+            scores,
+        })
+    }
+
+    /// What the scores are.
+    pub fn kind(&self) -> EdgeKind {
+        self.kind
+    }
+
+    /// Genes of the rows.
+    pub fn sources(&self) -> &Panel {
+        &self.sources
+    }
+
+    /// Genes of the columns.
+    pub fn targets(&self) -> &Panel {
+        &self.targets
+    }
+
+    /// All scores, `[source, target]`, `NaN` where the pair was never seen.
+    pub fn scores(&self) -> &Array2<f32> {
+        &self.scores
+    }
+
+    /// The score of one pair, `None` where it was never seen.
+    ///
+    /// # Panics
+    /// When a position lies outside its panel.
+    pub fn get(&self, source: Source, target: Target) -> Option<f32> {
+        Some(self.scores[[source.0, target.0]]).filter(|score| !score.is_nan())
+    }
+
+    /// The scores of `sources` × `targets`, whatever this matrix's own panels; `NaN` for pairs that were never
+    /// seen and for genes that this matrix does not have.
+    pub fn align(&self, sources: &Panel, targets: &Panel) -> Array2<f64> {
+        let columns: Vec<_> = targets
+            .genes()
+            .iter()
+            .map(|g| self.targets.position(g.as_str()))
+            .collect();
+        let rows: Vec<_> = sources
+            .genes()
+            .iter()
+            .map(|g| self.sources.position(g.as_str()))
+            .collect();
+        Array2::from_shape_fn((rows.len(), columns.len()), |(s, t)| {
+            match (rows[s], columns[t]) {
+                (Some(row), Some(column)) => f64::from(self.scores[[row, column]]),
+                _ => f64::NAN,
+            }
+        })
+    }
+
+    /// The genes of a pair.
+    ///
+    /// # Panics
+    /// When a position lies outside its panel.
+    pub fn pair(&self, source: Source, target: Target) -> (&GeneId, &GeneId) {
+        (self.sources.gene(source.0), self.targets.gene(target.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_read_back_what_they_write() {
+        for kind in [
+            EdgeKind::Attention(Layer(0)),
+            EdgeKind::Attention(Layer(17)),
+            EdgeKind::Spearman,
+            EdgeKind::CoDetection,
+        ] {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert!("attention-Lx".parse::<EdgeKind>().is_err());
+        assert!("".parse::<EdgeKind>().is_err());
+    }
+
+    #[test]
+    fn aligning_follows_the_genes_not_the_positions() {
+        let (sources, targets) = (Panel::new(["A", "B"]).unwrap(), Panel::new(["A", "C"]).unwrap());
+        let scores = ndarray::array![[1.0, 2.0], [3.0, f32::NAN]];
+        let edges = EdgeMatrix::new(EdgeKind::Spearman, sources, targets, scores).unwrap();
+        let aligned = edges.align(&Panel::new(["B", "X"]).unwrap(), &Panel::new(["C", "A"]).unwrap());
+        assert!(aligned[[0, 0]].is_nan() && aligned[[1, 0]].is_nan() && aligned[[1, 1]].is_nan());
+        assert_eq!(aligned[[0, 1]], 3.0);
+    }
+
+    #[test]
+    fn a_transposed_matrix_is_refused() {
+        let (sources, targets) = (Panel::new(["A"]).unwrap(), Panel::new(["A", "B"]).unwrap());
+        let error = EdgeMatrix::new(EdgeKind::Spearman, sources, targets, Array2::zeros((2, 1))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "spearman edge matrix has shape [2, 1], expected [1, 2]"
+        );
+    }
+}
