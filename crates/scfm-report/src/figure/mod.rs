@@ -1,0 +1,230 @@
+//! Figures as scalable vector graphics, readable on their own and inside a report.
+//!
+//! Ink is `currentColor`, so that a figure follows a light or dark page; data colours are those of Okabe and Ito, told
+//! apart by people with any colour vision. The same input gives the same bytes.
+
+mod axis;
+mod density;
+mod distribution;
+mod forest;
+mod profile;
+
+pub use axis::{Measure, Scale};
+pub use density::pair_density;
+pub use distribution::{ScoreSet, auroc_distributions};
+pub use forest::{Effect, forest};
+pub use profile::{LayerAuroc, layer_profile};
+
+use maud::{Markup, html};
+
+/// A finished figure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    svg: String,
+}
+
+impl Figure {
+    /// A standalone SVG document element.
+    pub fn svg(&self) -> &str {
+        &self.svg
+    }
+
+    /// `alt` says for those who cannot see it what the figure shows.
+    fn new(width: f64, height: f64, alt: &str, content: &Markup) -> Self {
+        let view_box = format!("0 0 {} {}", px(width), px(height));
+        let markup = html! {
+            svg xmlns="http://www.w3.org/2000/svg" viewBox=(view_box) width=(px(width)) height=(px(height))
+                role="img" aria-label=(alt) font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+                font-size="12" fill="currentColor" {
+                title { (alt) }
+                (content)
+            }
+        };
+        Self {
+            svg: markup.into_string(),
+        }
+    }
+}
+
+/// Blue, vermillion, green, purple, orange, sky of Okabe and Ito; the blue is a little lighter than theirs, to be read
+/// on dark paper too.
+const PALETTE: [&str; 6] = ["#1B7FC0", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+
+/// A colour per series; the palette repeats after six.
+fn colour(series: usize) -> &'static str {
+    PALETTE[series % PALETTE.len()]
+}
+
+/// A coordinate in the file: a tenth of a pixel is finer than any screen shows.
+fn px(x: f64) -> String {
+    let text = format!("{x:.1}");
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
+/// A path through points.
+fn path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
+    let mut text = String::new();
+    for (x, y) in points {
+        text.push(if text.is_empty() { 'M' } else { 'L' });
+        text.push_str(&px(x));
+        text.push(' ');
+        text.push_str(&px(y));
+    }
+    text
+}
+
+/// A short horizontal or vertical text; `anchor` is `start`, `middle` or `end`.
+fn label(x: f64, y: f64, anchor: &str, text: &str) -> Markup {
+    html! { text x=(px(x)) y=(px(y)) text-anchor=(anchor) { (text) } }
+}
+
+/// Text that explains, in weaker ink.
+fn note(x: f64, y: f64, anchor: &str, text: &str) -> Markup {
+    html! { text x=(px(x)) y=(px(y)) text-anchor=(anchor) font-size="11" opacity="0.7" { (text) } }
+}
+
+/// A name that fits a column of about `letters`, shortened in the middle of nothing but at its end.
+fn fitted(name: &str, letters: usize) -> String {
+    if name.chars().count() <= letters {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().take(letters.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scfm_stats::Interval;
+
+    fn all_figures() -> Vec<(&'static str, Figure)> {
+        let values = [0.55, 0.7, 0.72, 0.81, 0.64];
+        let interval = |x: f64| {
+            Some(Interval {
+                low: x - 0.05,
+                high: x + 0.05,
+                level: 0.95,
+            })
+        };
+        let layers: Vec<_> = (0..4)
+            .map(|layer| LayerAuroc {
+                layer,
+                auroc: 0.6 + 0.02 * layer as f64,
+                ci: interval(0.6),
+            })
+            .collect();
+        let effects = [
+            Effect {
+                name: "a < b & \"c\"".to_owned(),
+                estimate: 0.01,
+                ci: interval(0.01),
+            },
+            Effect {
+                name: "no interval".to_owned(),
+                estimate: -0.02,
+                ci: None,
+            },
+        ];
+        let pairs: Vec<(f32, f32)> = (1..500)
+            .map(|i| (i as f32 / 500.0, (i % 17) as f32 / 17.0 + 0.01))
+            .collect();
+        vec![
+            (
+                "distribution",
+                auroc_distributions(&[ScoreSet {
+                    name: "a < b & \"c\"",
+                    values: &values,
+                }]),
+            ),
+            (
+                "profile",
+                layer_profile(&layers, &[("correlation", 0.65)], Some(2)),
+            ),
+            ("forest", forest(&effects, "ΔAUROC", Some(0.005))),
+            (
+                "density",
+                pair_density(&pairs, Measure::log("attention"), Measure::linear("|ρ|")),
+            ),
+        ]
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_bytes_without_stray_numbers() {
+        for ((name, first), (_, second)) in all_figures().into_iter().zip(all_figures()) {
+            assert_eq!(first, second, "{name}");
+            for stray in ["NaN", "inf", "e-"] {
+                let numbers = first
+                    .svg()
+                    .split('"')
+                    .filter(|v| v.starts_with(|c: char| c.is_ascii_digit() || c == 'M'));
+                for value in numbers {
+                    assert!(!value.contains(stray), "{name}: {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_escaped_and_figures_are_described() {
+        for (name, figure) in all_figures() {
+            assert!(!figure.svg().contains("a < b"), "{name}");
+            assert!(figure.svg().contains("role=\"img\" aria-label=\""), "{name}");
+        }
+        let forest = &all_figures()[2].1;
+        assert!(forest.svg().contains("a &lt; b &amp; &quot;c&quot;"));
+    }
+
+    #[test]
+    fn nothing_and_what_is_not_a_number_is_said_not_drawn() {
+        let nan = [f64::NAN];
+        for figure in [
+            auroc_distributions(&[]),
+            auroc_distributions(&[ScoreSet {
+                name: "empty",
+                values: &nan,
+            }]),
+            layer_profile(&[], &[], None),
+            forest(&[], "ΔAUROC", None),
+            pair_density(
+                &[(f32::NAN, 1.0), (0.0, 1.0)],
+                Measure::log("x"),
+                Measure::linear("y"),
+            ),
+        ] {
+            assert!(figure.svg().contains("nothing to draw"), "{}", figure.svg());
+        }
+    }
+
+    #[test]
+    fn one_value_or_equal_values_can_be_drawn() {
+        let same = [0.7, 0.7, 0.7];
+        let one = [LayerAuroc {
+            layer: 3,
+            auroc: 0.5,
+            ci: None,
+        }];
+        let pairs = [(0.5, 0.5), (0.5, 0.5)];
+        let effect = [Effect {
+            name: "zero".to_owned(),
+            estimate: 0.0,
+            ci: None,
+        }];
+        for figure in [
+            auroc_distributions(&[ScoreSet {
+                name: "same",
+                values: &same,
+            }]),
+            layer_profile(&one, &[], Some(3)),
+            forest(&effect, "ΔAUROC", None),
+            pair_density(&pairs, Measure::linear("x"), Measure::linear("y")),
+        ] {
+            assert!(!figure.svg().contains("NaN") && !figure.svg().contains("nothing to draw"));
+        }
+    }
+
+    #[test]
+    fn long_names_are_shortened() {
+        assert_eq!(fitted("attention", 9), "attention");
+        assert_eq!(fitted("value-weighted attention", 10), "value-wei…");
+    }
+}
