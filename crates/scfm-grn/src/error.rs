@@ -1,0 +1,125 @@
+use std::path::PathBuf;
+
+/// What can be wrong with a reference file or with what it is laid over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be opened or read, or its gzip stream is broken.
+    #[error("cannot read reference network {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file holds more text, after decompression, than any reference network does, or an endless line.
+    #[error("{}, line {line}: {what} of more than {limit} bytes, which is no list of edges", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, at which reading stopped.
+        line: u64,
+        /// `line` or `text`.
+        what: &'static str,
+        /// The largest size that is read.
+        limit: usize,
+    },
+    /// The file has no edge at all.
+    #[error("{} holds no edge", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line has bytes that are no UTF-8.
+    #[error("{}, line {line}: not UTF-8 text", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+    },
+    /// A line opens a quoted field and does not close it.
+    #[error("{}, line {line}: quote without an end", path.display())]
+    Quote {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+    },
+    /// A line has too few or too many fields.
+    #[error("{}, line {line}: {found} fields, expected {expected}", path.display())]
+    Fields {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// How many fields the line has.
+        found: usize,
+        /// What the format asks for.
+        expected: &'static str,
+    },
+    /// A gene field is empty or holds control characters.
+    #[error("{}, line {line}: {found:?} is no {role} gene", path.display())]
+    Gene {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// `source` or `target`.
+        role: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// A mode of regulation that is not understood.
+    #[error("{}, line {line}: mode {found:?}, expected {expected}", path.display())]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What was found.
+        found: String,
+        /// What would have been understood.
+        expected: &'static str,
+    },
+    /// A weight that is no finite number.
+    #[error("{}, line {line}: weight {found:?} is no finite number", path.display())]
+    Weight {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What was found.
+        found: String,
+    },
+    /// A network shares no gene with the panels it is laid over: most likely other identifiers are in use.
+    #[error(
+        "no gene of {network} ({}) is in the panel ({}){hint}",
+        examples(reference),
+        examples(panel)
+    )]
+    NoSharedGenes {
+        /// Name of the network.
+        network: String,
+        /// A few genes of the reference, after the crosswalk.
+        reference: Vec<String>,
+        /// A few genes of the panel.
+        panel: Vec<String>,
+        /// The likely mix-up, or nothing.
+        hint: &'static str,
+    },
+    /// A type of the shared vocabulary could not be built.
+    #[error(transparent)]
+    Core(#[from] scfm_core::Error),
+    /// Scores that cannot be ranked.
+    #[error(transparent)]
+    Stats(#[from] scfm_stats::Error),
+}
+
+fn examples(genes: &[String]) -> String {
+    if genes.is_empty() {
+        "none at all".to_owned()
+    } else {
+        format!("such as {}", genes.join(", "))
+    }
+}

@@ -1,0 +1,49 @@
+//! Reference networks, the candidate pairs that a reference and two panels leave to be ranked, and how well edge
+//! scores recover the reference among them.
+//!
+//! A reference file becomes a [`ReferenceNetwork`]; with the panels of an edge matrix it becomes a
+//! [`CandidateUniverse`], whose ledger says what was lost on the way; [`recovery`] ranks its candidates.
+//!
+//! ```
+//! use ndarray::array;
+//! use scfm_core::{EdgeKind, EdgeMatrix, Layer, Panel};
+//! use scfm_grn::{CandidateUniverse, Format, GeneNames, ReferenceNetwork, recovery};
+//!
+//! let trrust = "STAT1\tIRF1\tActivation\t10764778\nIRF1\tSTAT1\tUnknown\t12032141;9687379\n";
+//! let reference = ReferenceNetwork::from_reader("trrust.tsv", trrust.as_bytes(), Format::Trrust)?;
+//!
+//! let panel = Panel::new(["STAT1", "IRF1", "ACTB"])?;
+//! let universe = CandidateUniverse::new(&reference, &panel, &panel, GeneNames::default())?;
+//! assert_eq!((universe.n_positives(), universe.n_candidates()), (2, 4));
+//!
+//! let scores = array![[0.0, 0.9, 0.3], [0.8, 0.0, 0.1], [0.5, 0.5, 0.5]];
+//! let edges = EdgeMatrix::new(EdgeKind::Attention(Layer(3)), panel.clone(), panel, scores)?;
+//! let recovered = recovery(&edges, &universe, &[1])?;
+//! assert_eq!(recovered.auroc, Ok(1.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A pair of genes may stand on several lines of a file; its modes are kept together:
+//!
+//! ```
+//! use scfm_grn::{Format, ReferenceNetwork};
+//!
+//! let list = "source,target,mode,weight\nMYC,TERT,activation,0.5\nMYC,TERT,repression,2\n";
+//! let reference = ReferenceNetwork::from_reader("list.csv", list.as_bytes(), Format::EdgeList)?;
+//! let edge = &reference.edges()[0];
+//! assert!(edge.modes.activation && edge.modes.repression && !edge.modes.unknown);
+//! assert_eq!(edge.weight, Some(2.0));
+//! # Ok::<(), scfm_grn::Error>(())
+//! ```
+
+mod edge_list;
+mod error;
+mod network;
+mod recovery;
+mod universe;
+
+pub use edge_list::Format;
+pub use error::Error;
+pub use network::{Edge, Modes, ReferenceNetwork};
+pub use recovery::{Recovery, recovery, recovery_of_scores};
+pub use universe::{CandidateUniverse, GeneNames};
