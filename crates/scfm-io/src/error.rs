@@ -1,0 +1,223 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can be wrong with a file that is read or written here. Every message is one line that names the file and
+/// the place in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// `read`, `write`.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file does not begin as an HDF5 file does.
+    #[error("{}: not an HDF5 file; expected an .h5ad written by anndata", path.display())]
+    NotHdf5 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The HDF5 library could not read or write an object.
+    #[error("{}: {object}: {source}", path.display())]
+    Hdf5 {
+        /// The file.
+        path: PathBuf,
+        /// Path inside the file.
+        object: String,
+        /// The library's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An object that should be there is not.
+    #[error("{}: there is no {object}; the file has {}", path.display(), listed(available))]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for: `obs/perturbation`, `layers/counts`.
+        object: String,
+        /// What there is instead.
+        available: Vec<String>,
+    },
+    /// An object is stored in a way that is not understood.
+    #[error("{}: {object} is stored as {found}; expected {expected}", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Path inside the file.
+        object: String,
+        /// How it is stored.
+        found: String,
+        /// What is understood there.
+        expected: &'static str,
+    },
+    /// Two lengths in the file, or in the file and the request, disagree.
+    #[error("{}: {object} has length {found}, expected {expected}", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Path inside the file.
+        object: String,
+        /// The length it has.
+        found: u64,
+        /// The length that the rest of the file asks for.
+        expected: u64,
+    },
+    /// The row or column pointer of a sparse matrix does not rise from 0 to the number of stored values.
+    #[error("{}: {object}: entry {at} is {found}, expected {expected}", path.display())]
+    Indptr {
+        /// The file.
+        path: PathBuf,
+        /// Path inside the file.
+        object: String,
+        /// Position in the pointer.
+        at: u64,
+        /// The value there.
+        found: i64,
+        /// What would have been right.
+        expected: String,
+    },
+    /// A row, column or category number outside its range.
+    #[error("{}: {object}: entry {at} is {found}, expected a number in 0..{bound}", path.display())]
+    OutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// Path inside the file.
+        object: String,
+        /// Position of the entry.
+        at: u64,
+        /// The number there.
+        found: i64,
+        /// One more than the largest number allowed.
+        bound: u64,
+    },
+    /// Reading would take more memory than allowed; checked before it is taken.
+    #[error(
+        "{}: {object} asks for {needed} bytes, more than the memory budget of {budget}; \
+         raise the budget or read fewer cells at a time",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Path inside the file.
+        object: String,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// A value that no count can have: negative, fractional, not a number, or above 16,777,216 (2²⁴), the largest
+    /// count that single precision holds exactly.
+    #[error("{}: {matrix}: cell {cell} (row {row}), gene {gene}: {value} is not a count", path.display())]
+    NotACount {
+        /// The file.
+        path: PathBuf,
+        /// The matrix: `X`, `raw/X`, `layers/counts`.
+        matrix: String,
+        /// Name of the cell in `obs`.
+        cell: String,
+        /// Row of the cell in the file.
+        row: usize,
+        /// Name of the gene in `var`.
+        gene: String,
+        /// What was found.
+        value: f64,
+    },
+    /// No matrix of the file holds raw counts.
+    #[error("{}: no raw counts found: {}; name the layer that holds counts, if there is one", path.display(), seen.join("; "))]
+    NoCounts {
+        /// The file.
+        path: PathBuf,
+        /// What was seen in each matrix.
+        seen: Vec<String>,
+    },
+    /// A pickle that is broken, or that does more than hold a dictionary of plain values.
+    #[error("{}: {opcode} at byte {offset}: {reason}", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// The pickle instruction.
+        opcode: &'static str,
+        /// Where it stands.
+        offset: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A dictionary whose entries are not what they should be.
+    #[error("{}: {reason}", path.display())]
+    Dictionary {
+        /// The file.
+        path: PathBuf,
+        /// Which entry, what it holds, what was expected.
+        reason: String,
+    },
+    /// The JSON library could not read the file.
+    #[error("{}: not a JSON object: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The library's reason, with line and column.
+        source: serde_json::Error,
+    },
+    /// The Parquet library could not read the file.
+    #[error("{}: not a readable Parquet file: {source}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The library's reason.
+        source: parquet::errors::ParquetError,
+    },
+    /// A Parquet file that does not have the columns or the row order it should.
+    #[error("{}: {reason}", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// Values read are refused by the type that holds them.
+    #[error("{}: {source}", path.display())]
+    Core {
+        /// The file.
+        path: PathBuf,
+        /// The type's reason.
+        source: scfm_core::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn reading(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| Self::Io {
+            path: path.to_owned(),
+            action: "read",
+            source,
+        }
+    }
+
+    pub(crate) fn core(path: &Path) -> impl Fn(scfm_core::Error) -> Self + '_ {
+        |source| Self::Core {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn layout(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Layout {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The first twenty names of a list, so that a message stays one line.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "nothing there".to_owned(),
+        _ if names.len() > 20 => format!("{}, and {} more", names[..20].join(", "), names.len() - 20),
+        _ => names.join(", "),
+    }
+}

@@ -1,0 +1,181 @@
+//! The default backend: `hdf5-pure`, which needs no C library and is meant for files of unknown origin.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+use hdf5_pure::{
+    AttrValue, ChunkCacheConfig, DType, File, FileAccessProperties, FormatError, VlenStringReadOptions,
+};
+
+use super::store::{Attribute, Chunk, Dataset, Element, Node, Store, StoreError};
+use crate::Error;
+
+/// Decompressed chunks kept per dataset: one that two windows share is then inflated once.
+const CHUNK_CACHE_BYTES: usize = 32 << 20;
+const CHUNK_CACHE_SLOTS: usize = 521;
+
+pub(super) struct PureStore(File);
+
+impl PureStore {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        if !hdf5_pure::is_hdf5(path).map_err(Error::reading(path))? {
+            return Err(Error::NotHdf5 {
+                path: path.to_owned(),
+            });
+        }
+        let cache = ChunkCacheConfig::from_h5p_cache(CHUNK_CACHE_SLOTS, CHUNK_CACHE_BYTES);
+        let properties = FileAccessProperties::new().with_chunk_cache(cache);
+        let file = File::open_streaming_with_options(path, properties).map_err(|source| Error::Hdf5 {
+            path: path.to_owned(),
+            object: "/".to_owned(),
+            source: source.into(),
+        })?;
+        Ok(Self(file))
+    }
+}
+
+impl Store for PureStore {
+    fn node(&self, path: &str) -> Result<Option<Node>, StoreError> {
+        match self.0.group(path) {
+            Ok(_) => Ok(Some(Node::Group)),
+            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
+            Err(hdf5_pure::Error::NotAGroup(_)) => match self.0.dataset(path) {
+                Ok(_) => Ok(Some(Node::Dataset)),
+                // A component on the way is a dataset, or the object is a committed datatype.
+                Err(hdf5_pure::Error::NotAGroup(_) | hdf5_pure::Error::NotADataset(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn children(&self, group: &str) -> Result<Vec<String>, StoreError> {
+        let group = self.0.group(group)?;
+        let mut names = group.groups()?;
+        names.extend(group.datasets()?);
+        names.sort();
+        Ok(names)
+    }
+
+    fn attributes(&self, path: &str) -> Result<HashMap<String, Attribute>, StoreError> {
+        let attributes = match self.node(path)? {
+            Some(Node::Dataset) => self.0.dataset(path)?.attrs()?,
+            _ => self.0.group(path)?.attrs()?,
+        };
+        Ok(attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, attribute(&value)?)))
+            .collect())
+    }
+
+    fn dataset(&self, path: &str) -> Result<Box<dyn Dataset>, StoreError> {
+        let dataset = self.0.dataset(path)?;
+        let shape = dataset.shape()?;
+        let element_size = dataset.element_size()?;
+        let chunk = dataset.chunk_shape()?.map(|shape| Chunk {
+            rows: shape.first().copied().unwrap_or(1),
+            bytes: shape
+                .iter()
+                .fold(element_size, |product, &n| product.saturating_mul(n)),
+        });
+        Ok(Box::new(PureDataset {
+            element: element(&dataset.dtype()?),
+            shape,
+            chunk,
+            element_size,
+            dataset,
+        }))
+    }
+}
+
+struct PureDataset {
+    dataset: hdf5_pure::Dataset,
+    shape: Vec<u64>,
+    element: Element,
+    element_size: u64,
+    chunk: Option<Chunk>,
+}
+
+impl Dataset for PureDataset {
+    fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    fn element(&self) -> &Element {
+        &self.element
+    }
+
+    fn chunk(&self) -> Option<Chunk> {
+        self.chunk
+    }
+
+    fn compression(&self) -> Vec<String> {
+        // Numbers registered with The HDF Group.
+        let name = |filter| match filter {
+            1 => Some("gzip".to_owned()),
+            2 => Some("shuffle".to_owned()),
+            3 => None, // A checksum, not a compression.
+            32000 => Some("lzf".to_owned()),
+            32001 => Some("blosc".to_owned()),
+            32015 => Some("zstd".to_owned()),
+            other => Some(format!("filter {other}")),
+        };
+        self.dataset.filters().into_iter().filter_map(name).collect()
+    }
+
+    fn numbers(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {
+        Ok(self.dataset.read_f64_rows(rows.start, rows.end - rows.start)?)
+    }
+
+    fn integers(&self, rows: Range<u64>) -> Result<Vec<i64>, StoreError> {
+        Ok(self.dataset.read_i64_rows(rows.start, rows.end - rows.start)?)
+    }
+
+    fn texts(&self, max_bytes: usize) -> Result<Vec<String>, StoreError> {
+        if self.dataset.dtype()? == DType::VariableLengthString {
+            let options = VlenStringReadOptions::new().with_max_payload_bytes(max_bytes);
+            return Ok(self.dataset.read_vlen_strings(options)?);
+        }
+        let bytes = self
+            .shape
+            .iter()
+            .fold(self.element_size, |product, &n| product.saturating_mul(n));
+        if bytes > max_bytes as u64 {
+            return Err(format!(
+                "{bytes} bytes of text, more than the {max_bytes} left of the memory budget"
+            )
+            .into());
+        }
+        Ok(self.dataset.read_string()?)
+    }
+}
+
+fn attribute(value: &AttrValue) -> Option<Attribute> {
+    if let Some(texts) = value.as_strings() {
+        return Some(Attribute::Text(texts.to_vec()));
+    }
+    let integers = value.to_i64s().map(Attribute::Integer);
+    integers.or_else(|| value.to_f64s().map(Attribute::Float))
+}
+
+fn element(dtype: &DType) -> Element {
+    let integer = |name| Element::Integer { name };
+    match dtype {
+        DType::I8 => integer("i8"),
+        DType::I16 => integer("i16"),
+        DType::I32 => integer("i32"),
+        DType::I64 => integer("i64"),
+        DType::U8 => integer("u8"),
+        DType::U16 => integer("u16"),
+        DType::U32 => integer("u32"),
+        DType::U64 => integer("u64"),
+        DType::F32 => Element::Float { name: "f32" },
+        DType::F64 => Element::Float { name: "f64" },
+        DType::String | DType::VariableLengthString => Element::Text,
+        // What h5py writes for numpy's bool.
+        DType::Enum(names) if names.iter().map(String::as_str).eq(["FALSE", "TRUE"]) => Element::Bool,
+        DType::Compound(_) => Element::Other("a compound type".to_owned()),
+        other => Element::Other(format!("the type {other:?}")),
+    }
+}

@@ -1,0 +1,341 @@
+//! Broken and hostile files are errors that name the place, never panics.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{N_CELLS, N_GENES, golden};
+use hdf5_pure::{AttrValue, FileBuilder, GroupBuilder};
+use scfm_io::{Error, GeneMap, H5ad, MatrixName, ReadLimits};
+
+/// A file of two cells × three genes whose `X` the test fills.
+fn file_with(fill: impl FnOnce(&mut GroupBuilder)) -> Temporary {
+    let mut file = FileBuilder::new();
+    for (name, index) in [("obs", &["c0", "c1"][..]), ("var", &["A", "B", "C"])] {
+        let mut frame = file.create_group(name);
+        frame.set_attr("_index", AttrValue::VarLenString("_index".to_owned()));
+        frame.set_attr("encoding-type", AttrValue::VarLenString("dataframe".to_owned()));
+        frame.create_dataset("_index").with_vlen_strings(index);
+        file.add_group(frame.finish());
+    }
+    let mut matrix = file.create_group("X");
+    fill(&mut matrix);
+    file.add_group(matrix.finish());
+    Temporary::new(&file.finish().unwrap())
+}
+
+/// A CSR matrix of that shape.
+fn csr(indptr: &[i64], indices: &[i32], data: &[f32]) -> Temporary {
+    file_with(|matrix| {
+        matrix.set_attr("encoding-type", AttrValue::VarLenString("csr_matrix".to_owned()));
+        matrix.set_attr("shape", AttrValue::I64Array(vec![2, 3]));
+        matrix.create_dataset("indptr").with_i64_data(indptr);
+        matrix.create_dataset("indices").with_i32_data(indices);
+        matrix.create_dataset("data").with_f32_data(data);
+    })
+}
+
+struct Temporary {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Temporary {
+    fn new(bytes: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.h5ad");
+        std::fs::write(&path, bytes).unwrap();
+        Self {
+            path,
+            _folder: folder,
+        }
+    }
+}
+
+/// Reads all that a file holds.
+fn read_all(path: &Path) -> Result<(), Error> {
+    let file = H5ad::open(
+        path,
+        &ReadLimits {
+            memory_budget: 1 << 24,
+        },
+    )?;
+    file.summary()?;
+    for frame in [file.obs()?, file.var()?] {
+        frame.index()?;
+        for column in frame.columns() {
+            frame.column(column)?;
+        }
+    }
+    let rows: Vec<usize> = (0..file.n_cells()).collect();
+    for matrix in file.matrix_names()? {
+        let genes = GeneMap::new(&file.gene_ids(&matrix, None)?);
+        file.cells(&matrix, &rows, &genes)?;
+    }
+    Ok(())
+}
+
+fn read_error(file: &Temporary) -> Error {
+    read_all(&file.path).unwrap_err()
+}
+
+#[test]
+fn a_sound_file_of_this_kind_is_read() {
+    read_all(&csr(&[0, 1, 3], &[1, 0, 2], &[1.0, 2.0, 3.0]).path).unwrap();
+}
+
+#[test]
+fn what_is_not_hdf5_is_said_so() {
+    for bytes in [&b""[..], b"gene,cell\n", b"\x89HDF", b"PK\x03\x04"] {
+        assert!(matches!(
+            read_error(&Temporary::new(bytes)),
+            Error::NotHdf5 { .. }
+        ));
+    }
+    let absent = Path::new("no such folder/absent.h5ad");
+    assert!(matches!(read_all(absent), Err(Error::Io { action: "read", .. })));
+}
+
+#[test]
+fn hdf5_that_is_no_h5ad_is_said_so() {
+    let mut other = FileBuilder::new();
+    other.create_dataset("matrix").with_f32_data(&[1.0]);
+    let error = read_error(&Temporary::new(&other.finish().unwrap()));
+    assert!(
+        error
+            .to_string()
+            .ends_with("there is no obs; the file has matrix"),
+        "{error}"
+    );
+
+    let mut other = FileBuilder::new();
+    other
+        .create_dataset("obs")
+        .with_compound_values(&[(1u8, 2.0f32)])
+        .unwrap();
+    let error = read_error(&Temporary::new(&other.finish().unwrap()));
+    assert!(
+        matches!(&error, Error::Encoding { object, found, .. } if object == "obs" && found == "a compound type")
+    );
+}
+
+#[test]
+fn a_broken_pointer_is_named_with_its_entry() {
+    for (indptr, at, found) in [
+        (&[1, 1, 3][..], 0, 1), // does not start at 0
+        (&[0, 4, 3], 2, 3),     // falls
+        (&[0, -1, 3], 1, -1),   // is negative
+        (&[0, 1, 2], 2, 2),     // ends before the values do
+        (&[0, 1, 9], 2, 9),     // ends after them
+    ] {
+        match read_error(&csr(indptr, &[1, 0, 2], &[1.0, 2.0, 3.0])) {
+            Error::Indptr {
+                object,
+                at: a,
+                found: f,
+                ..
+            } => {
+                assert_eq!((object.as_str(), a, f), ("X/indptr", at, found), "{indptr:?}");
+            }
+            other => panic!("{indptr:?}: {other}"),
+        }
+    }
+    let error = read_error(&csr(&[0, 3], &[1, 0, 2], &[1.0, 2.0, 3.0]));
+    assert!(
+        matches!(
+            error,
+            Error::Length {
+                found: 2,
+                expected: 3,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = read_error(&csr(&[0, 1, 3], &[1, 0], &[1.0, 2.0, 3.0]));
+    assert!(
+        matches!(&error, Error::Length { object, found: 2, expected: 3, .. } if object == "X/indices"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_index_out_of_range_is_named_with_its_entry() {
+    for bad in [3, -1, i32::MAX] {
+        match read_error(&csr(&[0, 1, 3], &[1, 0, bad], &[1.0, 2.0, 3.0])) {
+            Error::OutOfRange {
+                object,
+                at,
+                found,
+                bound,
+                ..
+            } => {
+                assert_eq!(
+                    (object.as_str(), at, found, bound),
+                    ("X/indices", 2, i64::from(bad), 3)
+                );
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_no_count_is_named_with_cell_and_gene() {
+    for bad in [-1.0, 0.5, f32::NAN, f32::INFINITY, 2f32.powi(25)] {
+        match read_error(&csr(&[0, 1, 3], &[1, 0, 2], &[1.0, 2.0, bad])) {
+            Error::NotACount {
+                matrix,
+                cell,
+                row,
+                gene,
+                value,
+                ..
+            } => {
+                assert_eq!(
+                    (matrix.as_str(), cell.as_str(), row, gene.as_str()),
+                    ("X", "c1", 1, "C")
+                );
+                assert_eq!(value.to_bits(), f64::from(bad).to_bits());
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn matrices_of_another_kind_or_shape_are_named() {
+    let encoding = |fill: &dyn Fn(&mut GroupBuilder)| match read_error(&file_with(fill)) {
+        Error::Encoding { object, found, .. } => (object, found),
+        other => panic!("{other}"),
+    };
+    let text = |text: &str| AttrValue::VarLenString(text.to_owned());
+    let found = encoding(&|matrix| matrix.set_attr("encoding-type", text("awkward-array")));
+    assert_eq!(found, ("X".to_owned(), "awkward-array".to_owned()));
+    let found = encoding(&|_| {});
+    assert_eq!(found.1, "a group without the attribute encoding-type");
+    let found = encoding(&|matrix| matrix.set_attr("encoding-type", text("csr_matrix")));
+    assert_eq!(found.1, "a sparse matrix without a shape");
+    let found = encoding(&|matrix| {
+        matrix.set_attr("encoding-type", text("csr_matrix"));
+        matrix.set_attr("shape", AttrValue::I64Array(vec![-2, 3]));
+    });
+    assert_eq!(found.1, "a matrix of negative shape");
+    let found = encoding(&|matrix| {
+        matrix.set_attr("encoding-type", text("csr_matrix"));
+        matrix.set_attr("shape", AttrValue::I64Array(vec![2, 3]));
+        matrix.create_dataset("indptr").with_f32_data(&[0.0, 0.0, 0.0]);
+    });
+    assert_eq!(found, ("X/indptr".to_owned(), "f32".to_owned()));
+
+    let transposed = file_with(|matrix| {
+        matrix.set_attr("encoding-type", text("csr_matrix"));
+        matrix.set_attr("shape", AttrValue::I64Array(vec![3, 2]));
+        matrix.create_dataset("indptr").with_i64_data(&[0, 0, 0, 0]);
+        matrix.create_dataset("indices").with_i32_data(&[]);
+        matrix.create_dataset("data").with_f32_data(&[]);
+    });
+    assert!(matches!(
+        read_error(&transposed),
+        Error::Length {
+            found: 3,
+            expected: 2,
+            ..
+        }
+    ));
+
+    let missing = file_with(|matrix| {
+        matrix.set_attr("encoding-type", text("csr_matrix"));
+        matrix.set_attr("shape", AttrValue::I64Array(vec![2, 3]));
+        matrix.create_dataset("indices").with_i32_data(&[]);
+    });
+    let error = read_error(&missing);
+    assert!(
+        error
+            .to_string()
+            .ends_with("there is no X/indptr; the file has indices"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_gene_map_made_for_another_matrix_is_refused() {
+    let file = H5ad::open(&golden("plain.h5ad"), &ReadLimits::default()).unwrap();
+    let error = file
+        .cells(&MatrixName::X, &[0], &GeneMap::new(&["A", "B"]))
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Length {
+                found: 2,
+                expected: 9,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn declared_sizes_are_checked_against_the_budget() {
+    // 2⁴⁰ values were declared and none written.
+    let path = golden("huge.h5ad");
+    let file = H5ad::open(&path, &ReadLimits::default()).unwrap();
+    let genes = GeneMap::new(&file.gene_ids(&MatrixName::X, None).unwrap());
+    let error = file.cells(&MatrixName::X, &[0], &genes).unwrap_err();
+    assert!(
+        matches!(error, Error::TooLarge { needed, .. } if needed == 1 << 44),
+        "{error}"
+    );
+    // The other rows are empty.
+    assert_eq!(
+        file.cells(&MatrixName::X, &[1, 2], &genes)
+            .unwrap()
+            .counts()
+            .nnz(),
+        0
+    );
+
+    let tiny = ReadLimits { memory_budget: 100 };
+    let file = H5ad::open(&golden("plain.h5ad"), &tiny).unwrap();
+    assert!(matches!(file.obs().unwrap().index(), Err(Error::TooLarge { .. })));
+    let ids: Vec<String> = (0..N_GENES).map(|gene| gene.to_string()).collect();
+    let rows: Vec<usize> = (0..N_CELLS).collect();
+    for matrix in file.matrix_names().unwrap() {
+        let error = file.cells(&matrix, &rows, &GeneMap::new(&ids)).unwrap_err();
+        assert!(
+            matches!(error, Error::TooLarge { budget: 100, .. }),
+            "{matrix}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_truncated_file_is_an_error_wherever_it_ends() {
+    for name in ["plain.h5ad", "gzip.h5ad", "latest.h5ad"] {
+        let whole = std::fs::read(golden(name)).unwrap();
+        // The last object of a file may end before the file does, so cuts stay clear of the end.
+        for cut in (0..whole.len() - 4096).step_by(1201) {
+            assert!(
+                read_all(&Temporary::new(&whole[..cut]).path).is_err(),
+                "{name} cut at {cut}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_damaged_byte_makes_it_panic() {
+    for name in ["latest.h5ad", "columns.h5ad", "shuffled.h5ad"] {
+        let whole = std::fs::read(golden(name)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged.h5ad");
+        for at in (0..whole.len()).step_by(61) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= [0xff, 0x01, 0x80][at % 3];
+            std::fs::write(&path, &damaged).unwrap();
+            let _ = read_all(&path);
+        }
+    }
+}
