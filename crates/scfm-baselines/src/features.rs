@@ -1,0 +1,102 @@
+//! Gene-level features and the names that they carry in a gene table.
+
+use ndarray::Array1;
+use scfm_core::{CountMatrix, GeneTable};
+
+use crate::Error;
+
+/// Mean expression over cells.
+pub const MEAN: &str = "mean";
+/// Variance of expression over cells, with denominator n − 1.
+pub const VARIANCE: &str = "variance";
+/// Share of cells in which a gene was counted at all.
+pub const DETECTION: &str = "detection";
+/// One minus [`DETECTION`].
+pub const DROPOUT_RATE: &str = "dropout_rate";
+/// Number of targets that a reference network lists for a gene; not computed here.
+pub const OUT_DEGREE: &str = "out_degree";
+
+/// [`MEAN`], [`VARIANCE`], [`DETECTION`] and [`DROPOUT_RATE`] of every gene of `cells`, over all its cells.
+///
+/// Expression is log1p of counts per 10,000 over all genes. Cells without a count of the gene are accounted for
+/// exactly and never visited. Agrees with `numpy.mean` and `numpy.var(ddof=1)` of the dense matrix.
+///
+/// # Errors
+/// [`scfm_stats::Undefined::TooFew`] below two cells, which have no variance.
+pub fn gene_features(cells: &CountMatrix) -> Result<GeneTable, Error> {
+    let (n_cells, n_genes) = (cells.n_cells(), cells.genes().len());
+    if n_cells < 2 {
+        return Err(crate::too_few("cells", n_cells, 2));
+    }
+    let n = n_cells as f64;
+    let expression = cells.log1p_cp10k();
+    let mut mean = Array1::<f64>::zeros(n_genes);
+    let mut n_detected = Array1::<f64>::zeros(n_genes);
+    for (&value, (_, gene)) in &expression {
+        mean[gene] += value;
+        n_detected[gene] += f64::from(u8::from(value > 0.0));
+    }
+    mean /= n;
+    // The second pass over centred values keeps the digits that a sum of squares would lose.
+    let mut variance = Array1::<f64>::zeros(n_genes);
+    for (&value, (_, gene)) in &expression {
+        if value > 0.0 {
+            variance[gene] += (value - mean[gene]).powi(2);
+        }
+    }
+    for gene in 0..n_genes {
+        variance[gene] = (variance[gene] + (n - n_detected[gene]) * mean[gene].powi(2)) / (n - 1.0);
+    }
+    let detection = n_detected / n;
+    let dropout_rate = 1.0 - &detection;
+
+    let mut table = GeneTable::new(cells.genes().clone());
+    table.insert(MEAN, mean)?;
+    table.insert(VARIANCE, variance)?;
+    table.insert(DETECTION, detection)?;
+    table.insert(DROPOUT_RATE, dropout_rate)?;
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_cells::cells;
+    use proptest::prelude::*;
+    use scfm_core::log1p_cp10k;
+
+    /// Rounding of a mean of a few dozen numbers of order 10.
+    const ROUNDING: f64 = 1e-12;
+
+    #[test]
+    fn one_cell_has_no_variance() {
+        let error = gene_features(&cells(&[&[1, 2]], &[3.0])).unwrap_err();
+        assert!(error.to_string().contains("cells"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn sparse_moments_are_those_of_the_dense_matrix(
+            counts in prop::collection::vec(prop::collection::vec(0u8..3, 4), 2..20),
+            extra in 0.0..50.0f64,
+        ) {
+            let rows: Vec<&[u8]> = counts.iter().map(Vec::as_slice).collect();
+            let totals: Vec<f64> =
+                counts.iter().map(|r| r.iter().map(|&c| f64::from(c)).sum::<f64>() + extra).collect();
+            let table = gene_features(&cells(&rows, &totals)).unwrap();
+            let n = counts.len() as f64;
+            for gene in 0..4 {
+                let values: Vec<f64> =
+                    counts.iter().zip(&totals).map(|(r, &t)| log1p_cp10k(f64::from(r[gene]), t)).collect();
+                let mean = values.iter().sum::<f64>() / n;
+                let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+                let detection = counts.iter().filter(|r| r[gene] > 0).count() as f64 / n;
+                let found = |name| table.feature(name).unwrap()[gene];
+                prop_assert!((found(MEAN) - mean).abs() <= ROUNDING);
+                prop_assert!((found(VARIANCE) - variance).abs() <= ROUNDING * (1.0 + variance));
+                prop_assert_eq!(found(DETECTION), detection);
+                prop_assert_eq!(found(DROPOUT_RATE), 1.0 - detection);
+            }
+        }
+    }
+}
