@@ -1,0 +1,233 @@
+use crate::error::{Error, Undefined, finite, same_length};
+use crate::result::{Alternative, EffectKind, Interval, TestResult};
+use crate::tails::{ln_t_sf, t_upper_quantile};
+use crate::{CONFIDENCE, PValue};
+
+/// Size, mean and variance of a sample: all that t tests need of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// Number of values.
+    pub n: usize,
+    /// Arithmetic mean; NaN without values.
+    pub mean: f64,
+    /// Sample variance with divisor n - 1; NaN below two values.
+    pub variance: f64,
+}
+
+impl Moments {
+    /// Moments of `values`, the variance in a second pass over the deviations.
+    pub fn of(values: &[f64]) -> Self {
+        let n = values.len();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Self {
+            n,
+            mean,
+            variance: if n < 2 {
+                f64::NAN
+            } else {
+                squares / (n as f64 - 1.0)
+            },
+        }
+    }
+
+    /// Squared standard error of the mean.
+    fn mean_variance(self) -> f64 {
+        self.variance / self.n as f64
+    }
+
+    fn checked(self, what: &'static str) -> Result<Self, Error> {
+        if self.n == 0 {
+            return Err(Error::Empty { what });
+        }
+        if self.n < 2 {
+            return Err(Undefined::TooFew {
+                what,
+                n: self.n,
+                needed: 2,
+            }
+            .into());
+        }
+        if !self.mean.is_finite() {
+            return Err(Error::OutOfRange {
+                what,
+                value: self.mean,
+                expected: "a finite mean",
+            });
+        }
+        if !(self.variance.is_finite() && self.variance >= 0.0) {
+            return Err(Error::OutOfRange {
+                what,
+                value: self.variance,
+                expected: "a finite variance that is not negative",
+            });
+        }
+        Ok(self)
+    }
+}
+
+/// Welch's t test of two means, two-sided; effect = mean(a) - mean(b) with its 95 % interval.
+///
+/// Degrees of freedom after Welch and Satterthwaite. Oracle: `scipy.stats.ttest_ind(equal_var=False)`. Where neither
+/// group varies, t is 0 if the means agree.
+///
+/// # Errors
+/// [`Undefined::NoVariance`] if neither group varies and the means differ, [`Undefined::TooFew`] below two values in
+/// a group; [`Error::Empty`], [`Error::NotANumber`], [`Error::NotFinite`].
+pub fn welch_t(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
+    finite("first group", a)?;
+    finite("second group", b)?;
+    welch_t_from_moments(Moments::of(a), Moments::of(b))
+}
+
+/// [`welch_t`] of samples known by their moments.
+///
+/// # Errors
+/// As [`welch_t`]; [`Error::OutOfRange`] for moments that are not finite.
+pub fn welch_t_from_moments(a: Moments, b: Moments) -> Result<TestResult, Error> {
+    let (a, b) = (a.checked("first group")?, b.checked("second group")?);
+    let (va, vb) = (a.mean_variance(), b.mean_variance());
+    let (na, nb) = (a.n as f64, b.n as f64);
+    let variance = va + vb;
+    // Shares instead of squares of variances, which underflow for tiny values.
+    let (sa, sb) = if variance > 0.0 {
+        (va / variance, vb / variance)
+    } else {
+        (0.5, 0.5)
+    };
+    let df = 1.0 / (sa * sa / (na - 1.0) + sb * sb / (nb - 1.0));
+    Estimate {
+        value: a.mean - b.mean,
+        standard_error: variance.sqrt(),
+        df,
+    }
+    .test(
+        "Welch t test",
+        "the mean difference",
+        EffectKind::MeanDifference,
+        a.n + b.n,
+        "values",
+    )
+}
+
+/// Student's t test that the mean is `mu`, two-sided; effect = mean - `mu` with its 95 % interval.
+///
+/// Oracle: `scipy.stats.ttest_1samp`.
+///
+/// # Errors
+/// As [`welch_t`].
+pub fn one_sample_t(values: &[f64], mu: f64) -> Result<TestResult, Error> {
+    finite("value", values)?;
+    let moments = Moments::of(values).checked("values")?;
+    Estimate {
+        value: moments.mean - mu,
+        standard_error: moments.mean_variance().sqrt(),
+        df: moments.n as f64 - 1.0,
+    }
+    .test(
+        "one-sample t test",
+        "the mean",
+        EffectKind::MeanDifference,
+        moments.n,
+        "values",
+    )
+}
+
+/// Student's t test of paired values, two-sided; effect = mean of a - b with its 95 % interval.
+///
+/// Oracle: `scipy.stats.ttest_rel`.
+///
+/// # Errors
+/// As [`welch_t`], and [`Error::Length`].
+pub fn paired_t(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
+    same_length("second value of the pairs", a.len(), b.len())?;
+    finite("first value of the pairs", a)?;
+    finite("second value of the pairs", b)?;
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let result = one_sample_t(&differences, 0.0)?;
+    Ok(TestResult {
+        method: "paired t test",
+        n_unit: "pairs",
+        ..result
+    })
+}
+
+/// Cohen's d with the pooled standard deviation: (mean(a) - mean(b)) / s.
+///
+/// # Errors
+/// [`Undefined::NoVariance`] if neither group varies and the means differ (d is 0 if they agree), and as
+/// [`welch_t_from_moments`].
+pub fn cohen_d(a: Moments, b: Moments) -> Result<f64, Error> {
+    let (a, b) = (a.checked("first group")?, b.checked("second group")?);
+    let (wa, wb) = (a.n as f64 - 1.0, b.n as f64 - 1.0);
+    let pooled = (wa * a.variance + wb * b.variance) / (wa + wb);
+    let difference = a.mean - b.mean;
+    if pooled > 0.0 {
+        Ok(difference / pooled.sqrt())
+    } else if difference == 0.0 {
+        Ok(0.0)
+    } else {
+        Err(Undefined::NoVariance {
+            what: "the mean difference",
+            difference,
+        }
+        .into())
+    }
+}
+
+/// An estimate of something whose null value is 0, with its standard error.
+pub(crate) struct Estimate {
+    pub(crate) value: f64,
+    pub(crate) standard_error: f64,
+    pub(crate) df: f64,
+}
+
+impl Estimate {
+    /// The two-sided t test against 0.
+    pub(crate) fn test(
+        self,
+        method: &'static str,
+        what: &'static str,
+        effect_kind: EffectKind,
+        n: usize,
+        n_unit: &'static str,
+    ) -> Result<TestResult, Error> {
+        let Self {
+            value,
+            standard_error,
+            df,
+        } = self;
+        let statistic = if standard_error > 0.0 {
+            value / standard_error
+        } else if value == 0.0 {
+            0.0
+        } else {
+            return Err(Undefined::NoVariance {
+                what,
+                difference: value,
+            }
+            .into());
+        };
+        Ok(TestResult {
+            method,
+            alternative: Alternative::TwoSided,
+            statistic,
+            p: PValue::two_sided(ln_t_sf(statistic.abs(), df)),
+            effect: value,
+            effect_kind,
+            ci: Some(t_interval(value, standard_error, df, CONFIDENCE)),
+            n,
+            n_unit,
+        })
+    }
+}
+
+/// The t interval around `value`.
+pub(crate) fn t_interval(value: f64, standard_error: f64, df: f64, level: f64) -> Interval {
+    let reach = t_upper_quantile(0.5 * (1.0 - level), df) * standard_error;
+    Interval {
+        low: value - reach,
+        high: value + reach,
+        level,
+    }
+}
