@@ -1,8 +1,3 @@
-#![allow(
-    clippy::needless_pass_by_value,
-    reason = "array views are Copy, which the lint does not see through the type alias"
-)]
-
 use ndarray::ArrayView2;
 use scfm_core::{EdgeKind, EdgeMatrix};
 use scfm_stats::{AveragePrecision, SortedScores, TopK, Undefined, defined};

@@ -1,8 +1,3 @@
-#![allow(
-    clippy::needless_pass_by_value,
-    reason = "array views are Copy, which the lint does not see through the type alias"
-)]
-
 use ndarray::{Array2, ArrayView2, Axis};
 use scfm_core::{Column, Ledger, Panel, Responses, Seeds, Table};
 use scfm_stats::{

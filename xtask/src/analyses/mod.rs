@@ -1,0 +1,224 @@
+//! The analyses that run today: each takes stored evidence, calls a library crate, and gives every result the name
+//! that the plan has for it.
+
+mod coexpression_mapping;
+mod gene_baselines;
+mod incremental_value;
+mod perturbation_first;
+
+use anyhow::Result;
+use scfm_baselines::ScoredCandidates;
+use scfm_core::Seeds;
+use scfm_core::Table;
+use scfm_report::{Block, Estimate, Figure, Plan, Registry};
+use scfm_stats::{Interval, TestResult, Undefined};
+
+use crate::evidence::Evidence;
+use crate::failure::bad_input;
+use crate::record::RunRecord;
+use crate::run_folder::RunFolder;
+
+/// An analysis of the plan with the code that runs it.
+pub struct Analysis {
+    pub id: &'static str,
+    pub run: fn(&mut Desk<'_>) -> Result<()>,
+}
+
+/// All analyses that are built, in the order of the plan.
+pub const ALL: &[Analysis] = &[
+    Analysis {
+        id: coexpression_mapping::ID,
+        run: coexpression_mapping::run,
+    },
+    Analysis {
+        id: perturbation_first::ID,
+        run: perturbation_first::run,
+    },
+    Analysis {
+        id: gene_baselines::ID,
+        run: gene_baselines::run,
+    },
+    Analysis {
+        id: incremental_value::ID,
+        run: incremental_value::run,
+    },
+];
+
+/// What an analysis works with and where its results go.
+pub struct Desk<'a> {
+    pub evidence: &'a Evidence,
+    pub record: &'a RunRecord,
+    pub registry: &'a mut Registry,
+    pub run: &'a RunFolder,
+    /// What the report shows of it.
+    pub blocks: Vec<Block>,
+}
+
+impl Desk<'_> {
+    pub fn seeds(&self) -> Seeds {
+        Seeds::new(self.record.seed)
+    }
+
+    /// Registers a test or the reason why it has no value. `random` tells whether it drew random numbers.
+    pub fn test(&mut self, id: &str, outcome: &Result<TestResult, Undefined>, random: bool) -> Result<()> {
+        let seed = random.then_some(self.record.seed);
+        let mut outcome = outcome.clone();
+        // The statistics know of rows and nodes; what these are, the plan says.
+        let planned = Plan::embedded().tests().find(|test| test.id == id);
+        if let (Ok(result), Some(planned)) = (&mut outcome, planned) {
+            if ["rows", "nodes", "pairs", "values"].contains(&result.n_unit) {
+                result.n_unit = &planned.n_unit;
+            }
+        }
+        Ok(self
+            .registry
+            .record_outcome(id, &outcome, self.record.provenance(), seed)?)
+    }
+
+    /// Registers a figure, or that it has no value.
+    pub fn figure(
+        &mut self,
+        id: &str,
+        value: Result<f64, Undefined>,
+        ci: Option<Interval>,
+        n: Option<usize>,
+        random: bool,
+    ) -> Result<()> {
+        let seed = random.then_some(self.record.seed);
+        match value {
+            Ok(value) if value.is_finite() => {
+                let figure = Estimate { value, ci, n };
+                Ok(self
+                    .registry
+                    .describe(id, figure, self.record.provenance(), seed)?)
+            }
+            Ok(_) => Ok(self.registry.undefined(id, "not a number")?),
+            Err(reason) => Ok(self.registry.undefined(id, reason.to_string())?),
+        }
+    }
+
+    pub fn show_table(&mut self, caption: &str, table: Table) {
+        self.blocks.push(Block::Table {
+            caption: caption.to_owned(),
+            table,
+        });
+    }
+
+    pub fn show_figure(&mut self, caption: &str, figure: Figure) {
+        self.blocks.push(Block::Figure {
+            caption: caption.to_owned(),
+            figure,
+        });
+    }
+
+    /// Writes a table of the analysis into the run folder and shows it.
+    pub fn keep_table(&mut self, file: &str, caption: &str, table: Table) -> Result<()> {
+        let simulated = ("scfm.simulated".to_owned(), self.record.simulated.to_string());
+        scfm_io::write_table(
+            &self.run.file(format!("tables/{file}.parquet")),
+            &table,
+            &[simulated],
+        )?;
+        self.show_table(caption, table);
+        Ok(())
+    }
+
+    /// The candidates on which attention, correlation and gene-level features are all defined, or why there are none.
+    pub fn candidates(&self) -> Result<Result<ScoredCandidates, String>> {
+        let parameters = &self.record.context.parameters;
+        let candidates = ScoredCandidates::new(
+            &self.evidence.responses,
+            self.evidence.scored_attention(),
+            &self.evidence.correlation,
+            &self.evidence.features,
+            parameters.min_positives,
+            parameters.min_negatives,
+        );
+        match candidates {
+            Ok(candidates) => Ok(Ok(candidates)),
+            Err(scfm_baselines::Error::Stats(scfm_stats::Error::Undefined(reason))) => {
+                Ok(Err(reason.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Registers every test of the analysis as undefined for one reason.
+    pub fn undefined_all(&mut self, analysis: &str, reason: &str) -> Result<()> {
+        let planned = Plan::embedded()
+            .analysis(analysis)
+            .map(|a| a.tests.as_slice())
+            .unwrap_or_default();
+        for test in planned {
+            if !self.registry.is_registered(&test.id) {
+                self.registry.undefined(&test.id, reason)?;
+            }
+        }
+        self.say(format!("Nothing could be evaluated: {reason}."));
+        Ok(())
+    }
+}
+
+/// The analyses that the user chose: all, those named, or all but those named with a minus.
+pub fn select(wanted: &[String]) -> Result<Vec<&'static str>> {
+    let all: Vec<&'static str> = ALL.iter().map(|analysis| analysis.id).collect();
+    for id in wanted.iter().map(|w| w.trim_start_matches('-')) {
+        if !all.contains(&id) {
+            let planned = Plan::embedded().analysis(id).is_some();
+            let why = if planned {
+                "planned, but not implemented"
+            } else {
+                "not an analysis"
+            };
+            return Err(bad_input(format!(
+                "--analyses {id}: {why}; there are {}",
+                all.join(", ")
+            )));
+        }
+    }
+    let (without, with): (Vec<&String>, Vec<&String>) = wanted.iter().partition(|w| w.starts_with('-'));
+    Ok(all
+        .into_iter()
+        .filter(|id| with.is_empty() || with.iter().any(|w| w == id))
+        .filter(|id| !without.iter().any(|w| &w[1..] == *id))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn analyses_are_chosen_by_name_or_left_out_by_minus() {
+        let strings = |s: &[&str]| s.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(select(&[]).unwrap().len(), ALL.len());
+        assert_eq!(select(&strings(&["gene-baselines"])).unwrap(), ["gene-baselines"]);
+        assert_eq!(
+            select(&strings(&["-gene-baselines"])).unwrap().len(),
+            ALL.len() - 1
+        );
+        assert!(
+            select(&strings(&["scaling"]))
+                .unwrap_err()
+                .to_string()
+                .contains("not implemented")
+        );
+        assert!(
+            select(&strings(&["horoscope"]))
+                .unwrap_err()
+                .to_string()
+                .contains("not an analysis")
+        );
+    }
+
+    #[test]
+    fn every_analysis_is_planned() {
+        for analysis in ALL {
+            assert!(
+                Plan::embedded().analysis(analysis.id).is_some(),
+                "{}",
+                analysis.id
+            );
+        }
+    }
+}

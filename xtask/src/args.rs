@@ -1,0 +1,195 @@
+//! What can be typed; each command turns it into what is meant.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use scfm_core::Orientation;
+
+/// Is the gene network in a single-cell foundation model's attention real?
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Worker threads; results do not depend on it [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// The whole chain of causes of an error
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run every analysis that a context's inputs allow and write the run folder
+    #[command(after_help = "Example: cargo xtask evaluate --cell-type rpe1")]
+    Evaluate(EvaluateArgs),
+    /// Say what an h5ad or a model folder holds and which column would be taken for what
+    #[command(after_help = "Example: cargo xtask inspect fixtures/rpe1/screen.h5ad")]
+    Inspect(InspectArgs),
+    /// Extract attention edges only, one Parquet file per layer
+    #[command(
+        after_help = "Example: cargo xtask extract --data cells.h5ad --model Geneformer-V1-10M --out edges"
+    )]
+    Extract(ExtractArgs),
+    /// Render the report of a run folder again
+    #[command(after_help = "Example: cargo xtask report runs/rpe1-0123456789ab")]
+    Report(ReportArgs),
+    /// Regenerate the embedded fixtures, or check that they are what their recipe makes
+    #[command(after_help = "Example: cargo xtask fixtures --check")]
+    Fixtures(FixturesArgs),
+    /// Write a randomly initialised checkpoint: the null model of an architecture
+    #[command(
+        after_help = "Example: cargo xtask init-model --size v1-10m --dictionaries geneformer_gc30M --out random-v1"
+    )]
+    InitModel(InitModelArgs),
+    /// Check what the compiler cannot: pages against crates, manifest against files, module documentation
+    Tidy,
+    /// Everything that must hold before a change lands
+    Ci,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Cell type of a known context: rpe1, thp1
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "context",
+        conflicts_with = "context"
+    )]
+    pub cell_type: Option<String>,
+    /// Perturbation modality where a cell type has several: crispri, crispra, knockout
+    #[arg(long, value_name = "NAME", conflicts_with = "context")]
+    pub modality: Option<String>,
+    /// A context by name, or a context file
+    #[arg(long, value_name = "NAME|TOML")]
+    pub context: Option<String>,
+    /// The screen [default: the context's data set in SCFM_CACHE, else its embedded fixture]
+    #[arg(long, value_name = "H5AD")]
+    pub data: Option<PathBuf>,
+    /// A checkpoint folder
+    #[arg(long, value_name = "FOLDER")]
+    pub model: Option<PathBuf>,
+    /// Folder of the token, median and name dictionaries [default: the checkpoint folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub dictionaries: Option<PathBuf>,
+    /// Folder of the reference networks
+    #[arg(long, value_name = "FOLDER")]
+    pub references: Option<PathBuf>,
+    /// The column that names each cell's perturbation
+    #[arg(long, value_name = "COLUMN")]
+    pub perturbation_column: Option<String>,
+    /// Only these analyses (a,b), or all but these (-a,-b)
+    #[arg(long, value_name = "IDS", value_delimiter = ',', allow_hyphen_values = true)]
+    pub analyses: Vec<String>,
+    /// The pre-specified layer, counted from 0
+    #[arg(long, value_name = "LAYER")]
+    pub layer: Option<usize>,
+    /// Number of control cells that edges are extracted from
+    #[arg(long, value_name = "N")]
+    pub cells: Option<usize>,
+    /// Which side of the attention matrix the source gene stands on: query or key
+    #[arg(long, default_value_t, value_name = "SIDE")]
+    pub orientation: Orientation,
+    /// Where run folders are made
+    #[arg(long, default_value = "runs", value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Root seed of every random stream
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Compute every stage again, even where its result is stored
+    #[arg(long)]
+    pub no_resume: bool,
+    /// Say what would be done and what it would cost, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Exit with 3 where an analysis could not run
+    #[arg(long)]
+    pub strict: bool,
+    /// Most memory that reading may take, in GiB [default: three quarters of the machine's]
+    #[arg(long, value_name = "GIB")]
+    pub memory: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// An h5ad file or a checkpoint folder
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ExtractArgs {
+    /// Cells to extract from
+    #[arg(long, value_name = "H5AD")]
+    pub data: PathBuf,
+    /// A checkpoint folder
+    #[arg(long, value_name = "FOLDER")]
+    pub model: PathBuf,
+    /// Folder of the token, median and name dictionaries [default: the checkpoint folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub dictionaries: Option<PathBuf>,
+    /// Folder for the edge files
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Layers to write: all, or a list as 0,3
+    #[arg(long, default_value = "all")]
+    pub layers: String,
+    /// Which side of the attention matrix the source gene stands on: query or key
+    #[arg(long, default_value_t, value_name = "SIDE")]
+    pub orientation: Orientation,
+    /// A file with one gene per line [default: the most variable genes]
+    #[arg(long, value_name = "FILE")]
+    pub genes: Option<PathBuf>,
+    /// Number of most variable genes, where no gene file is given
+    #[arg(long, default_value_t = 2000)]
+    pub hvg: usize,
+    /// Number of cells, drawn by the seed, or all
+    #[arg(long, default_value = "all")]
+    pub cells: String,
+    /// Root seed
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Most memory that reading may take, in GiB [default: three quarters of the machine's]
+    #[arg(long, value_name = "GIB")]
+    pub memory: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A run folder
+    pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct FixturesArgs {
+    /// Change nothing; fail where the committed files differ from their recipe
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InitModelArgs {
+    /// The architecture
+    #[arg(long, value_enum, default_value_t = ModelSize::V1_10m)]
+    pub size: ModelSize,
+    /// Folder of the token, median and name dictionaries
+    #[arg(long, value_name = "FOLDER")]
+    pub dictionaries: PathBuf,
+    /// Folder to write
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Root seed
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum ModelSize {
+    /// Geneformer V1, 6 layers × 4 heads, 10.3 million parameters
+    #[value(name = "v1-10m")]
+    V1_10m,
+}

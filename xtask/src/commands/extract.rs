@@ -1,0 +1,171 @@
+//! `extract`: attention edges only.
+
+use std::fs;
+
+use anyhow::Result;
+use rand::seq::SliceRandom;
+use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer};
+use scfm_attention::{AbsentPairs, AttentionSums, TokenPanel};
+use scfm_core::{Panel, Seeds};
+use scfm_io::{ReadLimits, content_hash, write_edges, write_pair_counts};
+use scfm_perturb::highly_variable;
+
+use crate::args::ExtractArgs;
+use crate::context::Dataset;
+use crate::failure::bad_input;
+use crate::memory;
+use crate::progress::Progress;
+use crate::screen::ScreenFile;
+
+/// Cells read from the file at a time.
+const BLOCK: usize = 4096;
+
+pub fn run(args: &ExtractArgs, progress: Progress) -> Result<()> {
+    for path in [&args.data, &args.model].into_iter().chain(&args.dictionaries) {
+        if !path.exists() {
+            return Err(bad_input(format!("{}: no such file or folder", path.display())));
+        }
+    }
+    let checkpoint = Checkpoint::load_with(&args.model, args.dictionaries.as_ref().unwrap_or(&args.model))?;
+    let model = Geneformer::new(&checkpoint)?;
+    let layers = layers(&args.layers, model.n_layers())?;
+    let limits = ReadLimits {
+        memory_budget: memory::budget(args.memory)?,
+    };
+    let screen = ScreenFile::open(&args.data, None, &limits)?;
+    let vocabulary = checkpoint.vocabulary();
+    let genes = screen.genes(&Dataset::any(), vocabulary)?;
+    let rows = rows(&args.cells, screen.h5ad.n_cells(), Seeds::new(args.seed))?;
+
+    let panel = match &args.genes {
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|e| bad_input(format!("{}: {e}", path.display())))?;
+            let listed: Vec<&str> = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .collect();
+            Panel::new(listed).map_err(|e| bad_input(format!("{}: {e}", path.display())))?
+        }
+        None => {
+            // A sample decides the panel, so that no file is too large to choose one from.
+            let sample: Vec<usize> = rows.iter().step_by(rows.len().div_ceil(BLOCK)).copied().collect();
+            let counts = screen.h5ad.cells(&screen.counts, &sample, &genes.map)?;
+            highly_variable(&counts, &genes.vocabulary(), args.hvg, &[])?.panel
+        }
+    };
+    let all = genes.tokens.tokens();
+    let token = |gene: &scfm_core::GeneId| all[genes.map.panel().position(gene.as_str())?];
+    let tokens = TokenPanel::new(panel.clone(), panel.genes().iter().map(token).collect())?;
+    if tokens.n_known() == 0 {
+        return Err(bad_input(format!(
+            "none of the {} genes is in the file and the model's vocabulary",
+            panel.len()
+        )));
+    }
+    progress.say(format!(
+        "{}; {} of {} panel genes have a token",
+        genes.source,
+        tokens.n_known(),
+        panel.len()
+    ));
+
+    let tokenizer = Tokenizer::new(
+        vocabulary,
+        genes.tokens.clone(),
+        checkpoint.config().max_position_embeddings,
+    );
+    let mut sums = AttentionSums::new(&model, tokens.clone(), tokens, args.orientation);
+    let bar = progress.bar("attention", rows.len());
+    for block in screen.h5ad.blocks(&screen.counts, &rows, &genes.map, BLOCK)? {
+        let (cells, _) = tokenizer.cells(&block?)?;
+        let before = bar.done();
+        sums.add(&model, &cells, |done| bar.set(before + done))?;
+        bar.set((before + BLOCK).min(rows.len()));
+    }
+    bar.finish();
+    let extraction = sums.mean(AbsentPairs::Missing);
+
+    let metadata: Vec<(String, String)> = [
+        ("scfm.orientation", args.orientation.in_words().to_owned()),
+        (
+            "scfm.heads",
+            "mean over all heads of softmax probabilities".to_owned(),
+        ),
+        (
+            "scfm.absent_pairs",
+            "mean over the cells that hold both genes".to_owned(),
+        ),
+        ("scfm.cells", extraction.cells_read.to_string()),
+        ("scfm.seed", args.seed.to_string()),
+        ("scfm.model", content_hash(&args.model.join("model.safetensors"))?),
+        ("scfm.data", content_hash(&args.data)?),
+        ("scfm.simulated", screen.simulated.to_string()),
+        ("scfm.version", env!("CARGO_PKG_VERSION").to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .to_vec();
+    for &layer in &layers {
+        let edges = &extraction.layers[layer];
+        let path = args.out.join(format!("{}.parquet", edges.kind()));
+        write_edges(&path, edges, &metadata)?;
+        println!("{}", path.display());
+    }
+    let path = args.out.join("n_cells.parquet");
+    write_pair_counts(&path, &panel, &panel, &extraction.n_cells, &metadata)?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn layers(wanted: &str, n_layers: usize) -> Result<Vec<usize>> {
+    if wanted == "all" {
+        return Ok((0..n_layers).collect());
+    }
+    wanted
+        .split(',')
+        .map(|layer| match layer.trim().parse() {
+            Ok(layer) if layer < n_layers => Ok(layer),
+            _ => Err(bad_input(format!(
+                "--layers {wanted}: {layer:?} is not a layer from 0 to {}",
+                n_layers - 1
+            ))),
+        })
+        .collect()
+}
+
+fn rows(wanted: &str, n_cells: usize, seeds: Seeds) -> Result<Vec<usize>> {
+    let mut rows: Vec<usize> = (0..n_cells).collect();
+    if wanted != "all" {
+        let n: usize = wanted
+            .parse()
+            .map_err(|_| bad_input(format!("--cells {wanted}: neither a number nor all")))?;
+        rows.shuffle(&mut seeds.stream("extract", "cells", 0));
+        rows.truncate(n);
+        rows.sort_unstable();
+    }
+    if rows.is_empty() {
+        return Err(bad_input("no cell to extract from"));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_a_list_or_all() {
+        assert_eq!(layers("all", 3).unwrap(), [0, 1, 2]);
+        assert_eq!(layers("2,0", 3).unwrap(), [2, 0]);
+        assert!(layers("3", 3).unwrap_err().to_string().contains("0 to 2"));
+        assert!(layers("one", 3).is_err());
+    }
+
+    #[test]
+    fn drawn_cells_are_distinct_and_fixed_by_the_seed() {
+        let drawn = rows("4", 10, Seeds::new(1)).unwrap();
+        assert!(drawn.windows(2).all(|w| w[0] < w[1]) && drawn.len() == 4);
+        assert_eq!(drawn, rows("4", 10, Seeds::new(1)).unwrap());
+        assert!(rows("some", 10, Seeds::new(1)).is_err() && rows("0", 10, Seeds::new(1)).is_err());
+    }
+}

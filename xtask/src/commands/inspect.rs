@@ -1,0 +1,133 @@
+//! `inspect`: what a file holds, and what would be taken for what.
+
+use anyhow::Result;
+use scfm_attention::geneformer::Checkpoint;
+use scfm_io::{H5ad, ReadLimits};
+use scfm_perturb::{Assignment, LabelReader, guess_column};
+
+use crate::args::InspectArgs;
+use crate::failure::bad_input;
+
+pub fn run(args: &InspectArgs) -> Result<()> {
+    if !args.path.exists() {
+        return Err(bad_input(format!(
+            "{}: no such file or folder",
+            args.path.display()
+        )));
+    }
+    if args.path.is_dir() {
+        inspect_model(args)
+    } else {
+        inspect_screen(args)
+    }
+}
+
+fn inspect_model(args: &InspectArgs) -> Result<()> {
+    let checkpoint = Checkpoint::load(&args.path)?;
+    let config = checkpoint.config();
+    let vocabulary = checkpoint.vocabulary();
+    println!("{}: Geneformer checkpoint", args.path.display());
+    println!(
+        "  {} layers × {} heads, width {}, feed-forward {}, up to {} tokens",
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        config.hidden_size,
+        config.intermediate_size,
+        config.max_position_embeddings
+    );
+    println!(
+        "  {} tokens, {} gene symbols in the name dictionary",
+        vocabulary.len(),
+        vocabulary.names().len()
+    );
+    println!(
+        "  layer that would be scored: {}",
+        crate::context::default_layer(config.num_hidden_layers)
+    );
+    Ok(())
+}
+
+fn inspect_screen(args: &InspectArgs) -> Result<()> {
+    let file = H5ad::open(&args.path, &ReadLimits::default())?;
+    let summary = file.summary()?;
+    println!(
+        "{}: {} cells × {} genes",
+        args.path.display(),
+        summary.n_cells,
+        summary.n_genes
+    );
+    println!("matrices");
+    for matrix in &summary.matrices {
+        let compression = if matrix.compression.is_empty() {
+            "not compressed".to_owned()
+        } else {
+            matrix.compression.join(" + ")
+        };
+        println!(
+            "  {:<16} {} {} × {}, {} values of {}, {compression}",
+            matrix.name.to_string(),
+            matrix.encoding,
+            matrix.shape[0],
+            matrix.shape[1],
+            matrix.n_stored,
+            matrix.value_type,
+        );
+    }
+    for (frame, columns) in [("obs", &summary.obs), ("var", &summary.var)] {
+        println!("{frame}");
+        for column in columns {
+            println!("  {:<24} {}", column.name, column.stored);
+        }
+    }
+    if !summary.uns.is_empty() {
+        println!("uns\n  {}", summary.uns.join(", "));
+    }
+    println!("taken for");
+    let counts = file.counts_matrix();
+    match &counts {
+        Ok(name) => println!("  raw counts: {name}"),
+        Err(error) => println!("  raw counts: none ({error})"),
+    }
+    let genes = scfm_io::GeneMap::new(&file.var()?.index()?).panel().clone();
+    let reader = LabelReader::new(Some(genes));
+    let obs = file.obs()?;
+    let texts = summary.obs.iter().filter(|column| column.holds_text());
+    let columns = texts
+        .map(|column| Ok((column.name.as_str(), obs.column(&column.name)?.labels())))
+        .collect::<Result<Vec<_>>>()?;
+    match guess_column(
+        columns.iter().map(|(name, labels)| (*name, labels.as_slice())),
+        &reader,
+    ) {
+        Ok(guess) => {
+            println!("  perturbations: {} ({})", guess.column, guess.reason);
+            let labels = &columns
+                .iter()
+                .find(|(name, _)| *name == guess.column)
+                .expect("one of the columns")
+                .1;
+            let assignments = reader.assign(labels)?;
+            let n = |is: fn(&Assignment) -> bool| assignments.cells().iter().filter(|cell| is(cell)).count();
+            println!(
+                "  {} control cells, {} single-gene perturbations in {} cells, {} cells with several, {} unassigned",
+                n(|cell| matches!(cell, Assignment::Control)),
+                assignments.singles().len(),
+                n(|cell| matches!(cell, Assignment::Single(_))),
+                n(|cell| matches!(cell, Assignment::Multiple(_))),
+                n(|cell| matches!(cell, Assignment::Unassigned)),
+            );
+        }
+        Err(error) => println!("  perturbations: none ({error})"),
+    }
+    println!("allows");
+    let screen = counts.is_ok();
+    println!(
+        "  edges and correlations: {}",
+        if screen {
+            "yes"
+        } else {
+            "no, raw counts are needed"
+        }
+    );
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! One file per command.
+
+pub mod ci;
+pub mod evaluate;
+pub mod extract;
+pub mod fixtures;
+pub mod init_model;
+pub mod inspect;
+pub mod report;
+pub mod tidy;

@@ -1,0 +1,173 @@
+//! From the stages' files to the registry, the verdict and the report.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use scfm_core::Ledger;
+use scfm_io::{atomic_write, write_csv, write_table};
+use scfm_report::{Block, Kind, Meta, Outcome, Plan, Registry, Report, Section, Thresholds, Verdict};
+
+use crate::analyses::{self, Desk};
+use crate::evidence::{Evidence, names, read_ledger};
+use crate::progress::Progress;
+use crate::record::RunRecord;
+use crate::run_folder::RunFolder;
+
+/// What the terminal shows of a finished run.
+pub struct Conclusion {
+    pub verdict: Verdict,
+    /// The family in one line.
+    pub correction: String,
+    /// Confirmatory tests of the chosen analyses that did not run.
+    pub n_not_run: usize,
+}
+
+/// Runs the chosen analyses over the stored stages and writes registry, verdict and report.
+pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Result<Conclusion> {
+    let plan = Plan::embedded();
+    let evidence = Evidence::read(run, record)?;
+    let mut registry = Registry::declare(plan, &record.context.name);
+    let mut sections = Vec::new();
+    let mut ledger = Ledger::new();
+    for file in [names::GENE_LEDGER, names::TOKEN_LEDGER, names::DE_LEDGER] {
+        ledger.extend(read_ledger(run, file)?);
+    }
+    for analysis in analyses::ALL {
+        if !record.analyses.iter().any(|id| id == analysis.id) {
+            registry.not_run_rest(analysis.id, "not asked for")?;
+            continue;
+        }
+        progress.say(analysis.id);
+        let mut desk = Desk {
+            evidence: &evidence,
+            record,
+            registry: &mut registry,
+            run,
+            blocks: Vec::new(),
+        };
+        (analysis.run)(&mut desk).with_context(|| format!("analysis {}", analysis.id))?;
+        let blocks = desk.blocks;
+        registry.not_run_rest(analysis.id, "not implemented")?;
+        sections.push(Section {
+            analysis: analysis.id.to_owned(),
+            blocks,
+        });
+    }
+
+    let registry = registry.correct(record.context.parameters.alpha);
+    let verdict = Verdict::reach(&registry, &Thresholds::default(), record.simulated);
+    let n_not_run = registry
+        .rows()
+        .iter()
+        .filter(|row| {
+            record
+                .analyses
+                .iter()
+                .any(|id| row.planned.id.starts_with(&format!("{id}/")))
+        })
+        .filter(|row| row.planned.kind == Kind::Confirmatory && !matches!(row.outcome, Outcome::Ran(_)))
+        .count();
+    let family = registry.correction();
+    let correction = format!(
+        "{} confirmatory tests ran, {} significant at a false discovery rate of {}; {} planned tests in all",
+        family.confirmatory.tests,
+        family.confirmatory.significant,
+        family.alpha,
+        registry.rows().len()
+    );
+
+    let table = registry.to_table();
+    let simulated = ("scfm.simulated".to_owned(), record.simulated.to_string());
+    write_table(&run.file("registry.parquet"), &table, &[simulated])?;
+    write_csv(&run.file("registry.csv"), &table)?;
+    let json = serde_json::to_string_pretty(&verdict)? + "\n";
+    atomic_write(&run.file("verdict.json"), |file| file.write_all(json.as_bytes()))?;
+    let report = Report {
+        meta: meta(record),
+        banner: banner(record),
+        verdict,
+        ledger,
+        sections,
+        registry,
+    };
+    let html = report.render(plan);
+    atomic_write(&run.file("report.html"), |file| file.write_all(html.as_bytes()))?;
+    Ok(Conclusion {
+        verdict: report.verdict,
+        correction,
+        n_not_run,
+    })
+}
+
+fn banner(record: &RunRecord) -> Option<String> {
+    record.simulated.then(|| {
+        "Simulated data. Screen, reference network and checkpoint were made by this program; nothing here says \
+         anything about biology."
+            .to_owned()
+    })
+}
+
+fn meta(record: &RunRecord) -> Meta {
+    let context = &record.context;
+    let parameters = &context.parameters;
+    let mut facts: Vec<(&str, String)> = Vec::new();
+    facts.push(("Context", context.name.clone()));
+    facts.extend(record.inputs.iter().map(|(role, file)| {
+        let name = file.path.rsplit('/').next().unwrap_or(&file.path);
+        (role.as_str(), format!("{name} (sha256 {}…)", &file.sha256[..12]))
+    }));
+    facts.push((
+        "Model",
+        format!("{} layers × {} heads", record.n_layers, record.n_heads),
+    ));
+    facts.push((
+        "Scored layer",
+        format!("{} (fixed beforehand; layers count from 0)", record.layer),
+    ));
+    facts.push((
+        "Orientation",
+        record.orientation.parse().map_or_else(
+            |_| record.orientation.clone(),
+            |o: scfm_core::Orientation| o.in_words().to_owned(),
+        ),
+    ));
+    let shared = if record.controls_shared {
+        "the same cells, since there are too few for two halves"
+    } else {
+        "a disjoint set of the same size"
+    };
+    facts.push((
+        "Control cells",
+        format!(
+            "{} for edges; for differential expression {shared}",
+            record.n_edge_cells
+        ),
+    ));
+    facts.push((
+        "Differential expression",
+        format!(
+            "Welch t on log1p(CP10k), |LFC| > {} (natural log; {:.3} in log2), Benjamini-Hochberg q < {}, at least {} cells",
+            parameters.lfc,
+            parameters.lfc / std::f64::consts::LN_2,
+            parameters.de_alpha,
+            parameters.min_cells
+        ),
+    ));
+    facts.push(("Taken for", record.columns.join("; ")));
+    facts.push(("Seed", record.seed.to_string()));
+    facts.push(("Version", record.version.clone()));
+    Meta {
+        title: format!("{}, {}", context.cell_type, context.modality),
+        facts: facts
+            .into_iter()
+            .map(|(name, fact)| (name.to_owned(), fact))
+            .collect(),
+    }
+}
+
+/// Lets an analysis add a paragraph without a type in the way.
+impl Desk<'_> {
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.blocks.push(Block::Text(text.into()));
+    }
+}

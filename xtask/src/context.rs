@@ -1,0 +1,257 @@
+//! A context: a data set with a cell type and a perturbation modality, its columns and its parameters.
+//!
+//! Contexts are files in `xtask/contexts`; users add their own or hand one to `--context`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::bad_input;
+use crate::workspace;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    pub name: String,
+    pub cell_type: String,
+    pub modality: String,
+    pub dataset: Dataset,
+    #[serde(default)]
+    pub references: References,
+    pub model: Model,
+    #[serde(default)]
+    pub parameters: Parameters,
+    #[serde(default, skip_serializing)]
+    pub fixture: Option<Fixture>,
+}
+
+/// The screen's file and the columns that matter; a column that is not named is found by its usual names.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// File name, looked for in `SCFM_CACHE`.
+    pub file: String,
+    /// Column of `obs` that names each cell's perturbation.
+    pub perturbation: Option<String>,
+    /// Labels of control cells.
+    #[serde(default)]
+    pub controls: Vec<String>,
+    /// Labels of cells that carry no decided perturbation.
+    #[serde(default)]
+    pub unassigned: Vec<String>,
+    /// Column of `var` with gene symbols.
+    pub gene_symbols: Option<String>,
+    /// Column of `var` with Ensembl ids.
+    pub gene_ids: Option<String>,
+    /// Matrix with raw counts: `X`, `raw/X`, `layers/<name>`.
+    pub counts: Option<String>,
+}
+
+impl Dataset {
+    /// A data set of which nothing is known beforehand.
+    pub fn any() -> Self {
+        Self::default()
+    }
+}
+
+/// File names of reference networks inside the folder of references.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct References {
+    pub trrust: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Folder name, looked for in `SCFM_CACHE`.
+    pub name: String,
+    /// The pre-specified layer; without one, the depth that [`default_layer`] gives.
+    pub layer: Option<usize>,
+}
+
+/// The embedded stand-in: paths inside its folder and what differs at its size.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fixture {
+    pub folder: PathBuf,
+    pub data: PathBuf,
+    pub model: PathBuf,
+    pub references: PathBuf,
+    #[serde(default)]
+    pub parameters: toml::Table,
+}
+
+/// Parameters of an evaluation. The defaults are those of arXiv:2602.17532 unless a comment says otherwise.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Parameters {
+    /// Control cells for edges and gene-level features, and as many for differential expression.
+    pub n_ctrl: usize,
+    /// Size of the panel: the most variable genes of the vocabulary.
+    pub hvg: usize,
+    /// Whether perturbed genes join the panel although they are not among the most variable.
+    pub force_perturbed: bool,
+    /// Least |difference of mean log1p(CP10k)|, natural log, of a DE-positive.
+    pub lfc: f64,
+    /// Benjamini-Hochberg level of a DE-positive.
+    pub de_alpha: f64,
+    /// Fewest cells of a perturbation.
+    pub min_cells: usize,
+    /// Fewest DE-positives and negatives of an evaluable perturbation.
+    pub min_positives: usize,
+    pub min_negatives: usize,
+    /// The baseline configuration: Mann-Whitney, its threshold and number of control cells.
+    pub baseline_lfc: f64,
+    pub baseline_n_ctrl: usize,
+    /// Cross-validation folds.
+    pub folds: usize,
+    /// Bootstrap replicates of headline intervals.
+    pub bootstrap: usize,
+    /// Permutations of confirmatory tests.
+    pub permutations: usize,
+    /// Half-width of the region of practical equivalence of ΔAUROC.
+    pub equivalence: f64,
+    /// Level of the family-wide correction.
+    pub alpha: f64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            n_ctrl: 2000,
+            hvg: 2000,
+            force_perturbed: false,
+            lfc: 0.5,
+            de_alpha: 0.05,
+            min_cells: 30,
+            min_positives: 3,
+            min_negatives: 3,
+            baseline_lfc: 0.1,
+            baseline_n_ctrl: 500,
+            folds: 5,
+            bootstrap: 10_000,
+            permutations: 9_999,
+            equivalence: 0.005,
+            alpha: 0.05,
+        }
+    }
+}
+
+impl Context {
+    /// The context of that name, or in that file.
+    pub fn load(name_or_path: &str) -> Result<Self> {
+        let path = Path::new(name_or_path);
+        if path.extension().is_some_and(|e| e == "toml") {
+            return Self::read(path);
+        }
+        let known = Self::all()?;
+        let names: Vec<_> = known.iter().map(|c| c.name.clone()).collect();
+        known.into_iter().find(|c| c.name == name_or_path).ok_or_else(|| {
+            bad_input(format!(
+                "no context {name_or_path:?}; known are {}, or give a .toml file",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// The one context of a cell type, told apart by modality where there are several.
+    pub fn of_cell_type(cell_type: &str, modality: Option<&str>) -> Result<Self> {
+        let plain = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
+        let known = Self::all()?;
+        let list = known
+            .iter()
+            .map(|c| format!("{} ({})", c.cell_type, c.modality))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let mut matching: Vec<_> = known
+            .into_iter()
+            .filter(|c| plain(&c.cell_type) == plain(cell_type))
+            .filter(|c| modality.is_none_or(|m| plain(m) == plain(&c.modality)))
+            .collect();
+        match matching.len() {
+            1 => Ok(matching.remove(0)),
+            0 => Err(bad_input(format!(
+                "no context of cell type {cell_type:?}; known are {list}"
+            ))),
+            _ => Err(bad_input(format!(
+                "several contexts of cell type {cell_type:?}; add --modality; known are {list}"
+            ))),
+        }
+    }
+
+    fn all() -> Result<Vec<Self>> {
+        let folder = workspace::root().join("xtask/contexts");
+        let mut paths: Vec<_> = fs::read_dir(&folder)
+            .with_context(|| format!("{}: cannot list the contexts", folder.display()))?
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<Result<_, _>>()?;
+        paths.sort();
+        paths.iter().map(|path| Self::read(path)).collect()
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|e| bad_input(format!("{}: {e}", path.display())))?;
+        toml::from_str(&text)
+            .map_err(|e| bad_input(format!("{}: not a context: {}", path.display(), one_line(&e))))
+    }
+
+    /// The same context with the parameters that its fixture's size asks for.
+    pub fn at_fixture_size(&self, fixture: &Fixture) -> Result<Self> {
+        let mut parameters = toml::Table::try_from(&self.parameters)?;
+        parameters.extend(fixture.parameters.clone());
+        Ok(Self {
+            parameters: parameters.try_into()?,
+            fixture: None,
+            ..self.clone()
+        })
+    }
+}
+
+/// The scored layer where neither the context nor the user names one: the relative depth of layer 13 of 18, which
+/// arXiv:2602.17532 chose on an independent data set, rounded down.
+pub fn default_layer(n_layers: usize) -> usize {
+    n_layers * 13 / 18
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_context_file_parses_and_is_named_after_its_file() {
+        for context in Context::all().unwrap() {
+            assert_eq!(Context::load(&context.name).unwrap().name, context.name);
+        }
+    }
+
+    #[test]
+    fn a_fixture_changes_only_the_parameters_that_it_names() {
+        let context = Context::load("rpe1").unwrap();
+        let fixture = context.fixture.clone().unwrap();
+        let small = context.at_fixture_size(&fixture).unwrap();
+        assert_eq!(small.parameters.n_ctrl, 500);
+        assert_eq!(small.parameters.lfc, context.parameters.lfc);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = Context::of_cell_type("hela", None).unwrap_err().to_string();
+        assert!(
+            error.contains("hela") && error.contains("RPE1 (crispri)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_published_layer_is_the_default_of_the_published_model() {
+        assert_eq!(default_layer(18), 13);
+        assert!((1..40).all(|n| default_layer(n) < n));
+    }
+}

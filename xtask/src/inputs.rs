@@ -1,0 +1,124 @@
+//! Which files an evaluation reads: those that the user names, else those in the cache, else the embedded fixture.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::args::EvaluateArgs;
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::workspace;
+
+/// The files of an evaluation and the context that reads them.
+#[derive(Debug)]
+pub struct Inputs {
+    pub context: Context,
+    pub data: PathBuf,
+    pub model: PathBuf,
+    pub dictionaries: PathBuf,
+    pub trrust: Option<PathBuf>,
+    /// Whether the screen is the embedded fixture.
+    pub embedded: bool,
+}
+
+impl Inputs {
+    /// Finds the files of `context`.
+    pub fn resolve(context: &Context, args: &EvaluateArgs) -> Result<Self> {
+        let cache = workspace::cache();
+        let cached = |kind: &str, name: &str| {
+            cache
+                .as_ref()
+                .map(|cache| cache.join(kind).join(name))
+                .filter(|path| path.exists())
+        };
+        let data = args
+            .data
+            .clone()
+            .or_else(|| cached("datasets", &context.dataset.file));
+        let (Some(data), fixture) = (data, &context.fixture) else {
+            return match &context.fixture {
+                Some(fixture) => Self::embedded(context.at_fixture_size(fixture)?, fixture, args),
+                None => Err(bad_input(format!(
+                    "context {}: no data; give --data <h5ad>, or put {} into the folder datasets of SCFM_CACHE",
+                    context.name, context.dataset.file
+                ))),
+            };
+        };
+        let model = args.model.clone().or_else(|| cached("models", &context.model.name)).ok_or_else(|| {
+            let hint = fixture.as_ref().map_or("", |_| " (the embedded checkpoint fits the embedded screen only)");
+            bad_input(format!(
+                "context {}: no checkpoint; give --model <folder>, or put {} into the folder models of SCFM_CACHE{hint}",
+                context.name, context.model.name
+            ))
+        })?;
+        let references = args.references.clone().or_else(|| cached("references", ""));
+        Self::new(context.clone(), data, model, references.as_deref(), args, false)
+    }
+
+    fn embedded(context: Context, fixture: &crate::context::Fixture, args: &EvaluateArgs) -> Result<Self> {
+        let folder = workspace::root().join(&fixture.folder);
+        let model = args.model.clone().unwrap_or_else(|| folder.join(&fixture.model));
+        let references = args
+            .references
+            .clone()
+            .unwrap_or_else(|| folder.join(&fixture.references));
+        let mut inputs = Self::new(
+            context,
+            folder.join(&fixture.data),
+            model,
+            Some(&references),
+            args,
+            true,
+        )?;
+        if args.model.is_some() && args.dictionaries.is_none() && !inputs.dictionaries.exists() {
+            inputs.dictionaries = folder.join(&fixture.model);
+        }
+        Ok(inputs)
+    }
+
+    fn new(
+        mut context: Context,
+        data: PathBuf,
+        model: PathBuf,
+        references: Option<&Path>,
+        args: &EvaluateArgs,
+        embedded: bool,
+    ) -> Result<Self> {
+        if let Some(column) = &args.perturbation_column {
+            context.dataset.perturbation = Some(column.clone());
+        }
+        context.model.layer = args.layer.or(context.model.layer);
+        context.parameters.n_ctrl = args.cells.unwrap_or(context.parameters.n_ctrl);
+        let trrust = context
+            .references
+            .trrust
+            .as_ref()
+            .zip(references)
+            .map(|(file, folder)| folder.join(file));
+        for path in [&data, &model].into_iter().chain(&args.dictionaries) {
+            if !path.exists() {
+                return Err(bad_input(format!("{}: no such file or folder", path.display())));
+            }
+        }
+        // A folder of references that the user named must hold what the context asks for; otherwise the analyses that
+        // need it are registered as not run.
+        let trrust = match trrust {
+            Some(path) if !path.exists() && args.references.is_some() => {
+                return Err(bad_input(format!(
+                    "{}: no such file, which the context names as TRRUST",
+                    path.display()
+                )));
+            }
+            found => found.filter(|path| path.exists()),
+        };
+        let dictionaries = args.dictionaries.clone().unwrap_or_else(|| model.clone());
+        Ok(Self {
+            context,
+            data,
+            model,
+            dictionaries,
+            trrust,
+            embedded,
+        })
+    }
+}

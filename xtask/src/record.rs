@@ -1,0 +1,133 @@
+//! `run.toml`: what was asked, of which inputs, by which program. Together with the stages' files it is all that the
+//! conclusions of a run depend on.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+use scfm_core::Orientation;
+use scfm_io::{atomic_write, content_hash};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::failure::bad_input;
+use crate::inputs::Inputs;
+use crate::run_folder::Key;
+
+/// Raised when the same inputs and parameters give other results.
+const VERSION: u32 = 1;
+pub const FILE: &str = "run.toml";
+
+/// Everything that identifies a run and describes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub version: String,
+    pub seed: u64,
+    pub orientation: String,
+    pub layer: usize,
+    pub n_layers: usize,
+    pub n_heads: usize,
+    pub simulated: bool,
+    pub embedded: bool,
+    pub analyses: Vec<String>,
+    pub machine: String,
+    /// Columns that were taken for what.
+    pub columns: Vec<String>,
+    /// Control cells for edges, and whether differential expression shares them.
+    pub n_edge_cells: usize,
+    pub controls_shared: bool,
+    /// Files by role.
+    pub inputs: BTreeMap<String, InputFile>,
+    pub context: Context,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InputFile {
+    pub path: String,
+    pub sha256: String,
+}
+
+impl RunRecord {
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = toml::to_string(self)?;
+        Ok(atomic_write(path, |file| file.write_all(text.as_bytes()))?)
+    }
+
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| bad_input(format!("{}: {e}; a run folder has one", path.display())))?;
+        toml::from_str(&text).map_err(|e| {
+            bad_input(format!(
+                "{}: not the record of a run: {}",
+                path.display(),
+                e.message()
+            ))
+        })
+    }
+
+    /// What a registry row names as its inputs.
+    pub fn provenance(&self) -> String {
+        let hashes = self
+            .inputs
+            .iter()
+            .map(|(role, file)| format!("{role} {}", &file.sha256[..12]));
+        let mut parts: Vec<String> = hashes.collect();
+        parts.push(format!("layer {}", self.layer));
+        parts.push(format!("{} row as source", self.orientation));
+        if self.simulated {
+            parts.push("simulated".to_owned());
+        }
+        parts.join("; ")
+    }
+}
+
+/// Hashes of the files that a run reads, by role.
+pub fn input_files(inputs: &Inputs) -> Result<BTreeMap<String, InputFile>> {
+    let weights = inputs.model.join("model.safetensors");
+    let config = inputs.model.join("config.json");
+    let mut files = vec![("data", &inputs.data), ("weights", &weights), ("config", &config)];
+    files.extend(inputs.trrust.as_ref().map(|path| ("trrust", path)));
+    let mut hashed: BTreeMap<String, InputFile> = files
+        .into_iter()
+        .map(|(role, path)| {
+            let file = InputFile {
+                path: path.display().to_string(),
+                sha256: content_hash(path)?,
+            };
+            Ok((role.to_owned(), file))
+        })
+        .collect::<Result<_>>()?;
+    for stem in ["token_dictionary", "gene_median_dictionary", "gene_name_id_dict"] {
+        if let Some(path) = crate::dictionaries::find(&inputs.dictionaries, stem) {
+            let file = InputFile {
+                path: path.display().to_string(),
+                sha256: content_hash(&path)?,
+            };
+            hashed.insert(stem.to_owned(), file);
+        }
+    }
+    Ok(hashed)
+}
+
+/// The key of a run: everything that its stages depend on, and nothing else: no path, no thread count, no choice of
+/// analyses.
+pub fn run_key(
+    inputs: &BTreeMap<String, InputFile>,
+    context: &Context,
+    seed: u64,
+    orientation: Orientation,
+) -> Result<String> {
+    let hashes = inputs
+        .iter()
+        .map(|(role, file)| format!("{role}={}", file.sha256))
+        .collect::<Vec<_>>()
+        .join(",");
+    Ok(Key::new("run", VERSION)
+        .with("inputs", hashes)
+        .with("context", toml::to_string(context)?)
+        .with("seed", seed)
+        .with("orientation", orientation)
+        .hex())
+}

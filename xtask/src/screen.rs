@@ -1,0 +1,402 @@
+//! A screen as the evaluation sees it: which matrix holds counts, what its genes are called, what was done to each cell.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use scfm_attention::TokenPanel;
+use scfm_attention::geneformer::Vocabulary;
+use scfm_core::{GeneId, Ledger, Panel};
+use scfm_io::{Frame, GeneMap, H5ad, MatrixName, ReadLimits, Scalar, strip_version};
+use scfm_perturb::{Assignments, LabelReader, guess_column};
+
+use crate::context::Dataset;
+use crate::failure::bad_input;
+
+/// Columns of `var` in which files keep Ensembl ids, the most telling first.
+const ENSEMBL_COLUMNS: &[&str] = &[
+    "ensembl_id",
+    "ensembl",
+    "ensembl_ids",
+    "ensemblid",
+    "gene_ids",
+    "gene_id",
+    "feature_id",
+    "gene_ids-0",
+];
+/// Columns of `var` in which files keep gene symbols.
+const SYMBOL_COLUMNS: &[&str] = &[
+    "gene_symbol",
+    "gene_symbols",
+    "symbol",
+    "gene_name",
+    "gene_names",
+    "gene_short_name",
+    "feature_name",
+];
+/// A model that knows a smaller share of a file's genes than this was made for other identifiers.
+const LEAST_SHARED: f64 = 0.1;
+
+/// The genes of a file, by symbol where it has symbols.
+pub struct Genes {
+    /// Which gene each column of the matrix belongs to.
+    pub map: GeneMap,
+    /// The Ensembl id of each gene, where it is known.
+    pub ensembl: Vec<Option<String>>,
+    /// The model's token of each gene.
+    pub tokens: TokenPanel,
+    /// What was taken for what, for people.
+    pub source: String,
+    pub ledger: Ledger,
+}
+
+impl Genes {
+    /// The genes that the model knows.
+    pub fn vocabulary(&self) -> Panel {
+        let known = self
+            .map
+            .panel()
+            .genes()
+            .iter()
+            .zip(self.tokens.tokens())
+            .filter(|(_, token)| token.is_some());
+        Panel::new(known.map(|(gene, _)| gene.clone())).expect("genes of a panel are distinct")
+    }
+}
+
+/// An open screen.
+pub struct ScreenFile {
+    pub path: PathBuf,
+    pub h5ad: H5ad,
+    pub counts: MatrixName,
+    pub simulated: bool,
+}
+
+impl ScreenFile {
+    /// Opens the file and finds its raw counts.
+    pub fn open(path: &Path, counts: Option<&str>, limits: &ReadLimits) -> Result<Self> {
+        let h5ad = H5ad::open(path, limits)?;
+        let names = h5ad.matrix_names()?;
+        let counts = match counts {
+            None => h5ad.counts_matrix()?,
+            Some(wanted) => names
+                .iter()
+                .find(|name| name.to_string() == wanted)
+                .cloned()
+                .ok_or_else(|| {
+                    let names = names
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    bad_input(format!(
+                        "{}: no matrix {wanted:?}; the file has {names}",
+                        path.display()
+                    ))
+                })?,
+        };
+        let simulated = h5ad.uns("simulated")? == Some(Scalar::Bool(true));
+        Ok(Self {
+            path: path.to_owned(),
+            h5ad,
+            counts,
+            simulated,
+        })
+    }
+
+    /// Names the genes of the counts and finds the model's token of each.
+    pub fn genes(&self, dataset: &Dataset, vocabulary: &Vocabulary) -> Result<Genes> {
+        let var = self.h5ad.var_of(&self.counts)?;
+        let (symbols, symbol_source) = self.symbols(&var, dataset, vocabulary)?;
+        let (ids, id_source) = self.ensembl_ids(&var, dataset)?;
+        let map = GeneMap::new(&symbols);
+        let mut ensembl: Vec<Option<String>> = vec![None; map.panel().len()];
+        for (column, gene) in map.columns().iter().enumerate() {
+            let Some(gene) = *gene else { continue };
+            let id = match &ids {
+                Some(ids) => Some(strip_version(&ids[column]).to_owned()).filter(|id| !id.is_empty()),
+                None => vocabulary
+                    .names()
+                    .get(map.panel().gene(gene as usize).as_str())
+                    .cloned(),
+            };
+            let known = &mut ensembl[gene as usize];
+            *known = known.take().or(id);
+        }
+        let mut ledger = map.ledger().clone();
+        let tokens = tokens_of(map.panel(), &ensembl, vocabulary, &mut ledger);
+        self.check_shared(&tokens, &symbols, &ids, vocabulary)?;
+        let tokens = TokenPanel::new(map.panel().clone(), tokens)?;
+        let source = format!("genes named by {symbol_source}, matched to the model by {id_source}");
+        Ok(Genes {
+            map,
+            ensembl,
+            tokens,
+            source,
+            ledger,
+        })
+    }
+
+    fn symbols(
+        &self,
+        var: &Frame<'_>,
+        dataset: &Dataset,
+        vocabulary: &Vocabulary,
+    ) -> Result<(Vec<String>, String)> {
+        if let Some(column) = &dataset.gene_symbols {
+            return Ok((self.var_column(var, column)?, format!("var column {column:?}")));
+        }
+        let index = self.h5ad.gene_ids(&self.counts, None)?;
+        if !mostly_ensembl(&index) {
+            return Ok((index, "the index of var".to_owned()));
+        }
+        if let Some(column) = first_present(var, SYMBOL_COLUMNS) {
+            return Ok((self.var_column(var, column)?, format!("var column {column:?}")));
+        }
+        let by_id: HashMap<&str, &str> = vocabulary
+            .names()
+            .iter()
+            .map(|(symbol, id)| (id.as_str(), symbol.as_str()))
+            .collect();
+        let symbol = |id: &String| {
+            by_id
+                .get(strip_version(id))
+                .map_or_else(|| id.clone(), |s| (*s).to_owned())
+        };
+        Ok((
+            index.iter().map(symbol).collect(),
+            "the model's name dictionary".to_owned(),
+        ))
+    }
+
+    fn ensembl_ids(&self, var: &Frame<'_>, dataset: &Dataset) -> Result<(Option<Vec<String>>, String)> {
+        if let Some(column) = &dataset.gene_ids {
+            return Ok((
+                Some(self.var_column(var, column)?),
+                format!("var column {column:?}"),
+            ));
+        }
+        if let Some(column) = first_present(var, ENSEMBL_COLUMNS) {
+            let ids = self.var_column(var, column)?;
+            if mostly_ensembl(&ids) {
+                return Ok((Some(ids), format!("var column {column:?}")));
+            }
+        }
+        let index = self.h5ad.gene_ids(&self.counts, None)?;
+        if mostly_ensembl(&index) {
+            return Ok((Some(index), "the index of var".to_owned()));
+        }
+        Ok((None, "the model's name dictionary".to_owned()))
+    }
+
+    fn var_column(&self, var: &Frame<'_>, column: &str) -> Result<Vec<String>> {
+        if !var.columns().iter().any(|c| c == column) {
+            let columns = var.columns().join(", ");
+            return Err(bad_input(format!(
+                "{}: var has no column {column:?}; it has {columns}",
+                self.path.display()
+            )));
+        }
+        Ok(self.h5ad.gene_ids(&self.counts, Some(column))?)
+    }
+
+    /// A model of other identifiers knows next to none of a file's genes; every score would be missing.
+    fn check_shared(
+        &self,
+        tokens: &[Option<u32>],
+        symbols: &[String],
+        ids: &Option<Vec<String>>,
+        vocabulary: &Vocabulary,
+    ) -> Result<()> {
+        let known = tokens.iter().flatten().count();
+        if known as f64 >= LEAST_SHARED * tokens.len() as f64 && known > 0 {
+            return Ok(());
+        }
+        let of_file = ids
+            .as_ref()
+            .unwrap_or(&symbols.to_vec())
+            .iter()
+            .take(3)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let of_model = vocabulary
+            .genes()
+            .take(3)
+            .map(|(_, id, _)| id.to_owned())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let file_is_ensembl = mostly_ensembl(ids.as_deref().unwrap_or(symbols));
+        let model_is_ensembl = vocabulary.genes().next().is_some_and(|(_, id, _)| is_ensembl(id));
+        let mix_up = match (file_is_ensembl, model_is_ensembl) {
+            (true, false) => "Ensembl ids against a symbol vocabulary",
+            (false, true) if vocabulary.names().is_empty() => {
+                "symbols against an Ensembl vocabulary without gene_name_id_dict beside it"
+            }
+            (false, true) => "symbols that the name dictionary does not know",
+            _ => "another species or another model's dictionary",
+        };
+        Err(bad_input(format!(
+            "{}: the model knows {known} of {} genes; the file has {of_file}, the model {of_model}; \
+             likely {mix_up}: name the right var column (gene_ids, gene_symbols) or dictionaries",
+            self.path.display(),
+            tokens.len()
+        )))
+    }
+
+    /// What was done to each cell, and the column that says so with the reason why it was taken.
+    pub fn perturbations(&self, dataset: &Dataset, known: &Panel) -> Result<(Assignments, String)> {
+        let obs = self.h5ad.obs()?;
+        let mut reader = LabelReader::new(Some(known.clone()));
+        if !dataset.controls.is_empty() {
+            reader = reader.with_controls(&dataset.controls);
+        }
+        let (column, reason) = match &dataset.perturbation {
+            Some(column) => {
+                if !obs.columns().contains(column) {
+                    return Err(self.no_such_column(&obs, column)?);
+                }
+                (column.clone(), "named by the context".to_owned())
+            }
+            None => {
+                let columns = self.label_columns(&obs)?;
+                let borrowed = columns
+                    .iter()
+                    .map(|(name, labels)| (name.as_str(), labels.as_slice()));
+                let guess = guess_column(borrowed, &reader)
+                    .map_err(|e| anyhow::Error::from(e).context(self.path.display().to_string()))?;
+                (guess.column, guess.reason)
+            }
+        };
+        let mut labels = obs.column(&column)?.labels();
+        for label in &mut labels {
+            if label.as_ref().is_some_and(|l| dataset.unassigned.contains(l)) {
+                *label = None;
+            }
+        }
+        let assignments = reader.assign(&labels).map_err(|e| {
+            anyhow::Error::from(e).context(format!("{}: obs column {column}", self.path.display()))
+        })?;
+        Ok((assignments, format!("obs column {column:?} ({reason})")))
+    }
+
+    /// Columns of labels; a column of numbers names no perturbation.
+    fn label_columns(&self, obs: &Frame<'_>) -> Result<Vec<(String, Vec<Option<String>>)>> {
+        let summary = self.h5ad.summary()?;
+        let texts = summary.obs.iter().filter(|column| column.holds_text());
+        texts
+            .map(|column| Ok((column.name.clone(), obs.column(&column.name)?.labels())))
+            .collect()
+    }
+
+    fn no_such_column(&self, obs: &Frame<'_>, wanted: &str) -> Result<anyhow::Error> {
+        let candidates: Vec<String> = self
+            .label_columns(obs)?
+            .iter()
+            .map(|(name, _)| {
+                let counts = obs.column(name)?.value_counts();
+                let shown: Vec<_> = counts
+                    .iter()
+                    .take(3)
+                    .map(|(label, n)| format!("{label} ×{n}"))
+                    .collect();
+                Ok(format!("{name} ({} labels: {})", counts.len(), shown.join(", ")))
+            })
+            .collect::<Result<_>>()?;
+        Ok(bad_input(format!(
+            "{}: obs has no column {wanted:?}; columns with labels are {}",
+            self.path.display(),
+            if candidates.is_empty() {
+                "none".to_owned()
+            } else {
+                candidates.join("; ")
+            }
+        )))
+    }
+}
+
+/// Every gene that a perturbation label may name: those of the file and those of the model.
+pub fn nameable(genes: &Genes, vocabulary: &Vocabulary) -> Panel {
+    let of_file = genes.map.panel().genes().iter().cloned();
+    let all: BTreeSet<GeneId> = of_file
+        .chain(vocabulary.names().keys().map(GeneId::from))
+        .collect();
+    Panel::new(all).expect("a set has no gene twice")
+}
+
+/// The token of each gene; of several genes with one token the first keeps it, since a cell cannot hold it twice.
+fn tokens_of(
+    panel: &Panel,
+    ensembl: &[Option<String>],
+    vocabulary: &Vocabulary,
+    ledger: &mut Ledger,
+) -> Vec<Option<u32>> {
+    let mut taken = BTreeSet::new();
+    let mut shared = Vec::new();
+    let tokens: Vec<Option<u32>> = panel
+        .genes()
+        .iter()
+        .zip(ensembl)
+        .map(|(gene, id)| {
+            let by_id = id.as_deref().and_then(|id| vocabulary.token(id));
+            let token = by_id.or_else(|| vocabulary.token(gene.as_str()))?;
+            if !taken.insert(token) {
+                shared.push(gene);
+                return None;
+            }
+            Some(token)
+        })
+        .collect();
+    let unknown = panel
+        .genes()
+        .iter()
+        .zip(&tokens)
+        .filter(|(_, token)| token.is_none())
+        .map(|(gene, _)| gene);
+    let n_unknown = tokens.iter().filter(|token| token.is_none()).count() - shared.len();
+    ledger.lost(
+        "genes",
+        "not in the model's vocabulary",
+        n_unknown as u64,
+        unknown,
+    );
+    ledger.lost(
+        "genes",
+        "another gene has the same token",
+        shared.len() as u64,
+        shared,
+    );
+    tokens
+}
+
+fn first_present<'a>(var: &Frame<'_>, names: &[&'a str]) -> Option<&'a str> {
+    names
+        .iter()
+        .copied()
+        .find(|name| var.columns().iter().any(|column| column == name))
+}
+
+fn mostly_ensembl(ids: &[String]) -> bool {
+    ids.iter().filter(|id| is_ensembl(id)).count() * 2 > ids.len()
+}
+
+/// `ENSG00000115415`, `ENSMUSG00000026104.14`.
+fn is_ensembl(id: &str) -> bool {
+    let digits = strip_version(id).trim_start_matches(|c: char| c.is_ascii_uppercase());
+    id.starts_with("ENS") && digits.len() >= 8 && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ensembl_ids_are_told_from_symbols() {
+        for id in ["ENSG00000115415", "ENSMUSG00000026104.14", "ENSG90000000001"] {
+            assert!(is_ensembl(id), "{id}");
+        }
+        for symbol in ["STAT1", "ENSA", "HLA-A", "ENS00", ""] {
+            assert!(!is_ensembl(symbol), "{symbol}");
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! The stages of an evaluation: panel, attention, correlation, features, responses. Each writes files and returns
+//! nothing; [`crate::evidence`] reads them.
+
+use std::cell::OnceCell;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
+use scfm_attention::{AbsentPairs, AttentionSums, TokenPanel};
+use scfm_baselines::{gene_features, spearman_edges};
+use scfm_core::{Column, CountMatrix, EdgeMatrix, GeneId, Orientation, Panel, Seeds, Table};
+use scfm_io::{GeneMap, ReadLimits, write_edges, write_pair_counts, write_table};
+use scfm_perturb::{
+    Assignments, ControlSplit, DeParams, DeTable, DeTest, Screen, highly_variable, split_controls,
+};
+
+use crate::context::{Parameters, default_layer};
+use crate::evidence::{names, read_panel};
+use crate::failure::bad_input;
+use crate::inputs::Inputs;
+use crate::progress::Progress;
+use crate::run_folder::{Key, RunFolder};
+use crate::screen::{Genes, ScreenFile, nameable};
+
+/// Versions of the stages' code; raised when a stage's result changes.
+const VERSION: u32 = 1;
+/// A stage: its name, and the code that writes its files and returns their paths inside the run folder.
+type Stage = (
+    &'static str,
+    fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
+);
+const STAGES: &[Stage] = &[
+    ("panel", |bench, run| bench.choose_panel(run)),
+    ("attention", |bench, run| bench.attention(run)),
+    ("correlation", |bench, run| bench.correlation(run)),
+    ("features", |bench, run| bench.features(run)),
+    ("responses", |bench, run| bench.responses(run)),
+];
+/// Cells that are timed for an estimate.
+const SAMPLE: usize = 4;
+/// Cells of a batch of perturbations hold at most this share of the memory that reading may take.
+const BATCH_SHARE: u64 = 4;
+
+/// Everything that stages read from: the open screen, the model, and which cells serve for what.
+pub struct Workbench<'a> {
+    pub inputs: &'a Inputs,
+    pub seeds: Seeds,
+    pub orientation: Orientation,
+    pub limits: ReadLimits,
+    pub progress: Progress,
+    pub screen: ScreenFile,
+    pub vocabulary: Vocabulary,
+    pub checkpoint: Checkpoint,
+    pub genes: Genes,
+    pub assignments: Assignments,
+    /// Which columns were taken for what.
+    pub columns: Vec<String>,
+    pub controls: ControlSplit,
+    /// Control cells of the baseline configuration.
+    pub baseline_controls: ControlSplit,
+    /// The pre-specified layer.
+    pub layer: usize,
+    /// Counts of the edge cells over all genes, read when first needed.
+    edge_cells: OnceCell<CountMatrix>,
+}
+
+impl<'a> Workbench<'a> {
+    /// Opens the inputs and decides which cells serve for what.
+    pub fn open(
+        inputs: &'a Inputs,
+        seeds: Seeds,
+        orientation: Orientation,
+        limits: ReadLimits,
+        progress: Progress,
+    ) -> Result<Self> {
+        let context = &inputs.context;
+        let checkpoint = Checkpoint::load_with(&inputs.model, &inputs.dictionaries)?;
+        let vocabulary = checkpoint.vocabulary().clone();
+        let n_layers = checkpoint.config().num_hidden_layers;
+        let layer = context.model.layer.unwrap_or_else(|| default_layer(n_layers));
+        if layer >= n_layers {
+            return Err(bad_input(format!(
+                "layer {layer}: {} has layers 0 to {}",
+                inputs.model.display(),
+                n_layers - 1
+            )));
+        }
+        let screen = ScreenFile::open(&inputs.data, context.dataset.counts.as_deref(), &limits)?;
+        let genes = screen.genes(&context.dataset, &vocabulary)?;
+        let (assignments, column) = screen.perturbations(&context.dataset, &nameable(&genes, &vocabulary))?;
+        let columns = vec![
+            format!("counts in {}", screen.counts),
+            genes.source.clone(),
+            format!("perturbations in {column}"),
+        ];
+        let split = |n_ctrl| {
+            split_controls(
+                &assignments.controls(),
+                n_ctrl,
+                &mut seeds.stream("screen", "control cells", 0),
+            )
+        };
+        let controls = split(context.parameters.n_ctrl)?;
+        let baseline_controls = split(context.parameters.baseline_n_ctrl.min(context.parameters.n_ctrl))?;
+        Ok(Self {
+            inputs,
+            seeds,
+            orientation,
+            limits,
+            progress,
+            screen,
+            vocabulary,
+            checkpoint,
+            genes,
+            assignments,
+            columns,
+            controls,
+            baseline_controls,
+            layer,
+            edge_cells: OnceCell::new(),
+        })
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.inputs.context.parameters
+    }
+
+    fn edge_cells(&self) -> Result<&CountMatrix> {
+        if let Some(counts) = self.edge_cells.get() {
+            return Ok(counts);
+        }
+        let counts = self.read(&self.controls.edges, &self.genes.map)?;
+        Ok(self.edge_cells.get_or_init(|| counts))
+    }
+
+    fn read(&self, rows: &[usize], genes: &GeneMap) -> Result<CountMatrix> {
+        Ok(self.screen.h5ad.cells(&self.screen.counts, rows, genes)?)
+    }
+
+    /// Perturbations with enough cells to be tested.
+    fn testable(&self) -> Vec<(GeneId, Vec<usize>)> {
+        let singles = self.assignments.singles();
+        singles
+            .into_iter()
+            .filter(|(_, rows)| rows.len() >= self.parameters().min_cells)
+            .collect()
+    }
+
+    /// Computes every stage whose result `run` does not hold yet under `key`.
+    pub fn compute(&self, run: &RunFolder, key: &str) -> Result<()> {
+        for (name, compute) in STAGES {
+            run.stage(name, &stage_key(name, key), || compute(self, run))
+                .with_context(|| format!("stage {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Says what [`Workbench::compute`] would do and what it would cost, from the time that a few cells take.
+    pub fn estimate(&self, run: &RunFolder, key: &str) -> Result<()> {
+        for (name, _) in STAGES {
+            let done = run.is_done(name, &stage_key(name, key));
+            println!("  {name:<12} {}", if done { "stored" } else { "to be computed" });
+        }
+        if run.is_done("attention", &stage_key("attention", key)) {
+            return Ok(());
+        }
+        let model = Geneformer::new(&self.checkpoint)?;
+        let rows = &self.controls.edges;
+        let sample: Vec<usize> = rows
+            .iter()
+            .step_by(rows.len().div_ceil(SAMPLE))
+            .copied()
+            .collect();
+        let (cells, _) = self.tokenizer().cells(&self.read(&sample, &self.genes.map)?)?;
+        let start = Instant::now();
+        for cell in &cells {
+            model.hidden_states(&cell.tokens)?;
+        }
+        let each = start.elapsed().as_secs_f64() / cells.len().max(1) as f64;
+        let threads = rayon::current_num_threads();
+        println!(
+            "attention: {} cells at about {each:.3} s a cell on {threads} threads: about {:.0} s",
+            rows.len(),
+            each * rows.len() as f64 / threads as f64
+        );
+        Ok(())
+    }
+
+    fn tokenizer(&self) -> Tokenizer {
+        let max_length = self.checkpoint.config().max_position_embeddings;
+        Tokenizer::new(&self.vocabulary, self.genes.tokens.clone(), max_length)
+    }
+
+    /// Chooses the genes that edges are scored over, and notes which control cells serve for what.
+    fn choose_panel(&self, run: &RunFolder) -> Result<Vec<String>> {
+        self.progress
+            .say(format!("reading {} control cells", self.controls.edges.len()));
+        let perturbed: Vec<GeneId> = match self.parameters().force_perturbed {
+            true => self.testable().into_iter().map(|(gene, _)| gene).collect(),
+            false => Vec::new(),
+        };
+        let chosen = highly_variable(
+            self.edge_cells()?,
+            &self.genes.vocabulary(),
+            self.parameters().hvg,
+            &perturbed,
+        )?;
+        let genes = self.genes.map.panel();
+        let table = Table::new(genes.len())
+            .with("gene", Column::text(genes.genes()))?
+            .with("ensembl_id", Column::Text(self.genes.ensembl.clone()))?
+            .with(
+                "token",
+                Column::U64(
+                    self.genes
+                        .tokens
+                        .tokens()
+                        .iter()
+                        .map(|t| t.map(u64::from))
+                        .collect(),
+                ),
+            )?
+            .with(
+                "in_panel",
+                Column::flags(
+                    genes
+                        .genes()
+                        .iter()
+                        .map(|gene| chosen.panel.contains(gene.as_str())),
+                ),
+            )?;
+        let mut ledger = self.genes.ledger.clone();
+        ledger.extend(self.assignments.ledger());
+        ledger.extend(chosen.ledger);
+        self.write(run, names::GENES, &table)?;
+        self.write(run, names::CONTROLS, &self.controls_table()?)?;
+        self.write(run, names::GENE_LEDGER, &ledger.to_table())?;
+        Ok([names::GENES, names::CONTROLS, names::GENE_LEDGER]
+            .map(str::to_owned)
+            .to_vec())
+    }
+
+    fn controls_table(&self) -> Result<Table> {
+        let controls = self.assignments.controls();
+        let flag = |rows: &[usize]| Column::flags(controls.iter().map(|row| rows.binary_search(row).is_ok()));
+        Ok(Table::new(controls.len())
+            .with("row", Column::counts(controls.iter().copied()))?
+            .with("edges", flag(&self.controls.edges))?
+            .with(
+                "differential_expression",
+                flag(&self.controls.differential_expression),
+            )?)
+    }
+
+    /// Attention edges of every layer over the panel, those of the baseline configuration's cells at the scored layer,
+    /// and in how many cells each pair was seen.
+    fn attention(&self, run: &RunFolder) -> Result<Vec<String>> {
+        let panel = &read_panel(run)?;
+        let model = Geneformer::new(&self.checkpoint)?;
+        let (cells, mut ledger) = self.tokenizer().cells(self.edge_cells()?)?;
+        let tokens = self.panel_tokens(panel)?;
+        let bar = self.progress.bar("attention", cells.len());
+        let (baseline, others): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| {
+            self.baseline_controls
+                .edges
+                .binary_search(&self.controls.edges[cell.cell])
+                .is_ok()
+        });
+        let mut sums = AttentionSums::new(&model, tokens.clone(), tokens, self.orientation);
+        sums.add(&model, baseline.iter().copied(), |done| bar.set(done))?;
+        let mut of_baseline = sums.mean(AbsentPairs::Missing);
+        sums.add(&model, others, |done| bar.set(done))?;
+        let extraction = sums.mean(AbsentPairs::Missing);
+        bar.finish();
+        ledger.kept("cells read by the model", extraction.cells_read as u64);
+
+        let metadata = self.edge_metadata(extraction.cells_read);
+        let mut files = Vec::new();
+        for edges in &extraction.layers {
+            files.push(self.write_edges(run, edges, &metadata)?);
+        }
+        let edges = of_baseline.layers.swap_remove(self.layer);
+        let metadata = self.edge_metadata(of_baseline.cells_read);
+        write_edges(&run.file(names::BASELINE_ATTENTION), &edges, &metadata)?;
+        write_pair_counts(
+            &run.file(names::N_CELLS),
+            panel,
+            panel,
+            &extraction.n_cells,
+            &metadata,
+        )?;
+        self.write(run, names::TOKEN_LEDGER, &ledger.to_table())?;
+        files.extend([names::BASELINE_ATTENTION, names::N_CELLS, names::TOKEN_LEDGER].map(str::to_owned));
+        Ok(files)
+    }
+
+    fn panel_tokens(&self, panel: &Panel) -> Result<TokenPanel> {
+        let all = self.genes.tokens.tokens();
+        let token = |gene: &GeneId| all[self.genes.map.panel().position(gene.as_str())?];
+        Ok(TokenPanel::new(
+            panel.clone(),
+            panel.genes().iter().map(token).collect(),
+        )?)
+    }
+
+    fn correlation(&self, run: &RunFolder) -> Result<Vec<String>> {
+        let panel = &read_panel(run)?;
+        self.progress.say(format!("correlating {} genes", panel.len()));
+        let edges = spearman_edges(self.edge_cells()?, panel, panel)?;
+        Ok(vec![self.write_edges(
+            run,
+            &edges,
+            &self.cell_metadata(self.controls.edges.len()),
+        )?])
+    }
+
+    fn features(&self, run: &RunFolder) -> Result<Vec<String>> {
+        let panel = &read_panel(run)?;
+        let counts = self
+            .edge_cells()?
+            .select_genes(panel)
+            .map_err(|gene| missing_gene(&gene))?;
+        self.write(run, names::FEATURES, &gene_features(&counts)?.to_table()?)?;
+        Ok(vec![names::FEATURES.to_owned()])
+    }
+
+    /// Differential expression of every perturbation, by the main and by the baseline configuration.
+    fn responses(&self, run: &RunFolder) -> Result<Vec<String>> {
+        let panel = &read_panel(run)?;
+        let parameters = self.parameters();
+        let main = DeParams {
+            test: DeTest::Welch,
+            min_lfc: parameters.lfc,
+            alpha: parameters.de_alpha,
+            min_cells: parameters.min_cells,
+        };
+        let baseline = DeParams {
+            test: DeTest::MannWhitney,
+            min_lfc: parameters.baseline_lfc,
+            ..main
+        };
+        let main =
+            self.differential_expression(panel, &self.controls.differential_expression, main, "Welch t")?;
+        let baseline = self.differential_expression(
+            panel,
+            &self.baseline_controls.differential_expression,
+            baseline,
+            "Mann-Whitney",
+        )?;
+        for (name, table) in [(names::DE, &main), (names::BASELINE_DE, &baseline)] {
+            self.write(run, name, &table.to_table(0..table.perturbed().len()))?;
+        }
+        self.write(run, names::PERTURBATIONS, &main.perturbation_table())?;
+        self.write(run, names::DE_LEDGER, &main.ledger().to_table())?;
+        Ok([
+            names::DE,
+            names::BASELINE_DE,
+            names::PERTURBATIONS,
+            names::DE_LEDGER,
+        ]
+        .map(str::to_owned)
+        .to_vec())
+    }
+
+    fn differential_expression(
+        &self,
+        panel: &Panel,
+        controls: &[usize],
+        params: DeParams,
+        what: &'static str,
+    ) -> Result<DeTable> {
+        let genes = self.genes.map.onto(panel);
+        let mut screen = Screen::new(&self.read(controls, &genes)?, params)?;
+        let perturbations: Vec<(GeneId, Vec<usize>)> = self.assignments.singles().into_iter().collect();
+        let bar = self.progress.bar(what, perturbations.len());
+        for batch in batches(&perturbations, self.batch_cells(panel)) {
+            let mut rows: Vec<usize> = batch.iter().flat_map(|(_, rows)| rows).copied().collect();
+            rows.sort_unstable();
+            let counts = self.read(&rows, &genes)?;
+            let place = |row: &usize| rows.binary_search(row).expect("a row of the batch");
+            let cells: Vec<(GeneId, CountMatrix)> = batch
+                .iter()
+                .map(|(gene, rows)| {
+                    (
+                        gene.clone(),
+                        counts.select_cells(&rows.iter().map(place).collect::<Vec<_>>()),
+                    )
+                })
+                .collect();
+            screen.add(&cells)?;
+            bar.add(batch.len());
+        }
+        bar.finish();
+        Ok(screen.finish()?)
+    }
+
+    /// How many cells a batch may have, were every gene of the panel detected in each.
+    fn batch_cells(&self, panel: &Panel) -> usize {
+        let bytes_per_cell = 12 * panel.len().max(1) as u64;
+        (self.limits.memory_budget / BATCH_SHARE / bytes_per_cell).max(1) as usize
+    }
+
+    fn write_edges(
+        &self,
+        run: &RunFolder,
+        edges: &EdgeMatrix,
+        metadata: &[(String, String)],
+    ) -> Result<String> {
+        let file = names::edges(edges.kind());
+        write_edges(&run.file(&file), edges, metadata)?;
+        Ok(file)
+    }
+
+    fn write(&self, run: &RunFolder, file: &str, table: &Table) -> Result<()> {
+        let simulated = ("scfm.simulated".to_owned(), self.screen.simulated.to_string());
+        Ok(write_table(&run.file(file), table, &[simulated])?)
+    }
+
+    /// What was computed, so that an edge file says so by itself.
+    fn edge_metadata(&self, n_cells: usize) -> Vec<(String, String)> {
+        let mut metadata = self.cell_metadata(n_cells);
+        let own = [
+            ("scfm.orientation", self.orientation.in_words().to_owned()),
+            (
+                "scfm.heads",
+                "mean over all heads of softmax probabilities".to_owned(),
+            ),
+            (
+                "scfm.absent_pairs",
+                "mean over the cells that hold both genes".to_owned(),
+            ),
+            (
+                "scfm.max_tokens",
+                self.checkpoint.config().max_position_embeddings.to_string(),
+            ),
+        ];
+        metadata.extend(own.map(|(key, value)| (key.to_owned(), value)));
+        metadata
+    }
+
+    fn cell_metadata(&self, n_cells: usize) -> Vec<(String, String)> {
+        [
+            ("scfm.context", self.inputs.context.name.clone()),
+            ("scfm.simulated", self.screen.simulated.to_string()),
+            ("scfm.cells", n_cells.to_string()),
+            ("scfm.seed", self.seeds.root().to_string()),
+            ("scfm.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .to_vec()
+    }
+}
+
+/// Consecutive perturbations whose cells together stay below `max_cells`, at least one at a time.
+fn batches(perturbations: &[(GeneId, Vec<usize>)], max_cells: usize) -> Vec<&[(GeneId, Vec<usize>)]> {
+    let mut batches = Vec::new();
+    let (mut start, mut cells) = (0, 0);
+    for (i, (_, rows)) in perturbations.iter().enumerate() {
+        if i > start && cells + rows.len() > max_cells {
+            batches.push(&perturbations[start..i]);
+            (start, cells) = (i, 0);
+        }
+        cells += rows.len();
+    }
+    if start < perturbations.len() {
+        batches.push(&perturbations[start..]);
+    }
+    batches
+}
+
+fn stage_key(name: &str, run_key: &str) -> String {
+    Key::new(name, VERSION).with("run", run_key).hex()
+}
+
+fn missing_gene(gene: &GeneId) -> anyhow::Error {
+    anyhow::anyhow!("gene {gene} of the panel is not in the counts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_keep_every_perturbation_once_and_stay_small() {
+        let sizes = [3, 4, 1, 9, 2];
+        let perturbations: Vec<_> = sizes
+            .iter()
+            .map(|&n| (GeneId::from(format!("G{n}")), vec![0; n]))
+            .collect();
+        let batches = batches(&perturbations, 7);
+        let sizes: Vec<Vec<usize>> = batches
+            .iter()
+            .map(|b| b.iter().map(|(_, rows)| rows.len()).collect())
+            .collect();
+        assert_eq!(sizes, [vec![3, 4], vec![1], vec![9], vec![2]]);
+    }
+}

@@ -1,0 +1,122 @@
+//! The main job on a real screen with the real dictionaries of Geneformer V1; the weights are random.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use scfm_core::{Column, Table};
+
+fn test_data() -> Option<PathBuf> {
+    let folder = std::env::var_os("SCFM_TEST_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: SCFM_TEST_DATA is not set");
+    }
+    folder
+}
+
+fn texts(table: &Table, name: &str) -> Vec<String> {
+    match table.column(name) {
+        Some(Column::Text(values)) => values.iter().map(|v| v.clone().unwrap_or_default()).collect(),
+        _ => panic!("no text column {name}"),
+    }
+}
+
+fn numbers(table: &Table, name: &str) -> Vec<f64> {
+    match table.column(name) {
+        Some(Column::F64(values)) => values.iter().map(|v| v.unwrap_or(f64::NAN)).collect(),
+        _ => panic!("no column of numbers {name}"),
+    }
+}
+
+#[test]
+fn a_real_screen_runs_through_and_its_known_biology_comes_out() {
+    let Some(data) = test_data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{err}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let dictionaries = data.join("models/geneformer_gc30M");
+    let dictionaries = dictionaries.to_str().unwrap();
+    run(&[
+        "init-model",
+        "--size",
+        "v1-10m",
+        "--dictionaries",
+        dictionaries,
+        "--out",
+        "random-v1",
+    ]);
+
+    let screen = data.join("perturb/papalexi2021/papalexi2021_subset.h5ad");
+    let references = data.join("networks");
+    let printed = run(&[
+        "evaluate",
+        "--context",
+        "papalexi",
+        "--data",
+        screen.to_str().unwrap(),
+        "--model",
+        "random-v1",
+        "--references",
+        references.to_str().unwrap(),
+        "--cells",
+        "200",
+        "--quiet",
+    ]);
+    let report = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("report: "))
+        .expect("the path of the report");
+    let report = folder.path().join(report);
+    let run_folder = report.parent().unwrap();
+
+    // The interferon-γ pathway: its receptor, its kinase and its transcription factor all lower STAT1.
+    let (de, _) = scfm_io::read_table(&run_folder.join("tables/differential_expression.parquet")).unwrap();
+    let mut calls: Vec<(f64, String, String)> = numbers(&de, "statistic")
+        .into_iter()
+        .zip(texts(&de, "perturbation"))
+        .zip(texts(&de, "gene"))
+        .map(|((t, perturbed), gene)| (t, perturbed, gene))
+        .filter(|(t, ..)| !t.is_nan())
+        .collect();
+    calls.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let rank: BTreeMap<(&str, &str), usize> = calls
+        .iter()
+        .enumerate()
+        .map(|(i, (_, p, g))| ((p.as_str(), g.as_str()), i))
+        .collect();
+    for perturbed in ["STAT1", "JAK2", "IFNGR1"] {
+        assert!(
+            rank[&(perturbed, "STAT1")] < 15,
+            "{perturbed} → STAT1 is call {}",
+            rank[&(perturbed, "STAT1")]
+        );
+    }
+    let irf1 = calls
+        .iter()
+        .find(|(_, p, g)| p == "IRF1" && g == "UBE2L6")
+        .unwrap();
+    assert!(irf1.0.abs() < 5.0, "IRF1 → UBE2L6 has no effect, t = {}", irf1.0);
+
+    // Nine of the perturbed genes are measured, too few to decide anything; the report says which were left out.
+    let (registry, _) = scfm_io::read_table(&run_folder.join("registry.parquet")).unwrap();
+    let (tests, reasons) = (texts(&registry, "test"), texts(&registry, "reason"));
+    let row = tests
+        .iter()
+        .position(|test| test == "perturbation-first/attention-vs-correlation")
+        .unwrap();
+    assert!(reasons[row].contains("not decidable"), "{}", reasons[row]);
+    let html = std::fs::read_to_string(&report).unwrap();
+    assert!(
+        html.contains("BRD4") || html.contains("CUL3"),
+        "the report names perturbed genes that are not measured"
+    );
+    assert!(!html.contains("Simulated data"));
+}
