@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::args::EvaluateArgs;
-use crate::context::Context;
+use crate::context::{Context, Fixture};
 use crate::failure::bad_input;
 use crate::workspace;
 
@@ -24,6 +24,14 @@ pub struct Inputs {
 impl Inputs {
     /// Finds the files of `context`.
     pub fn resolve(context: &Context, args: &EvaluateArgs) -> Result<Self> {
+        for path in [&args.data, &args.model, &args.dictionaries, &args.references]
+            .into_iter()
+            .flatten()
+        {
+            if !path.exists() {
+                return Err(bad_input(format!("{}: no such file or folder", path.display())));
+            }
+        }
         let cache = workspace::cache();
         let cached = |kind: &str, name: &str| {
             cache
@@ -55,25 +63,21 @@ impl Inputs {
         Self::new(context.clone(), data, model, references.as_deref(), args, false)
     }
 
-    fn embedded(context: Context, fixture: &crate::context::Fixture, args: &EvaluateArgs) -> Result<Self> {
+    fn embedded(context: Context, fixture: &Fixture, args: &EvaluateArgs) -> Result<Self> {
         let folder = workspace::root().join(&fixture.folder);
         let model = args.model.clone().unwrap_or_else(|| folder.join(&fixture.model));
         let references = args
             .references
             .clone()
             .unwrap_or_else(|| folder.join(&fixture.references));
-        let mut inputs = Self::new(
+        Self::new(
             context,
             folder.join(&fixture.data),
             model,
             Some(&references),
             args,
             true,
-        )?;
-        if args.model.is_some() && args.dictionaries.is_none() && !inputs.dictionaries.exists() {
-            inputs.dictionaries = folder.join(&fixture.model);
-        }
-        Ok(inputs)
+        )
     }
 
     fn new(
@@ -95,11 +99,6 @@ impl Inputs {
             .as_ref()
             .zip(references)
             .map(|(file, folder)| folder.join(file));
-        for path in [&data, &model].into_iter().chain(&args.dictionaries) {
-            if !path.exists() {
-                return Err(bad_input(format!("{}: no such file or folder", path.display())));
-            }
-        }
         // A folder of references that the user named must hold what the context asks for; otherwise the analyses that
         // need it are registered as not run.
         let trrust = match trrust {

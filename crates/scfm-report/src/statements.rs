@@ -229,11 +229,20 @@ impl Claim {
         parts.extend(
             measured
                 .n
-                .map(|n| format!("n = {} {}", count(n), measured.n_unit)),
+                .map(|n| format!("n = {} {}", count(n), plural(&measured.n_unit, n))),
         );
         parts.extend(row.q.map(|q| format!("q = {}", p_value(q, q.ln()))));
         parts.push(row.planned.id.clone());
         parts.join(", ")
+    }
+}
+
+/// `gene` → `genes`, unless it is one or a plural already.
+fn plural(unit: &str, n: u64) -> String {
+    if n == 1 || unit.ends_with('s') {
+        unit.to_owned()
+    } else {
+        format!("{unit}s")
     }
 }
 

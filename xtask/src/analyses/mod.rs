@@ -65,10 +65,10 @@ impl Desk<'_> {
         let mut outcome = outcome.clone();
         // The statistics know of rows and nodes; what these are, the plan says.
         let planned = Plan::embedded().tests().find(|test| test.id == id);
-        if let (Ok(result), Some(planned)) = (&mut outcome, planned) {
-            if ["rows", "nodes", "pairs", "values"].contains(&result.n_unit) {
-                result.n_unit = &planned.n_unit;
-            }
+        if let (Ok(result), Some(planned)) = (&mut outcome, planned)
+            && ["rows", "nodes", "pairs", "values"].contains(&result.n_unit)
+        {
+            result.n_unit = &planned.n_unit;
         }
         Ok(self
             .registry

@@ -7,10 +7,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
+/// A cargo command and the environment that it needs.
+type Step<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+
 pub fn run() -> Result<()> {
     let out = workspace::root().join("target/ci-runs");
     let out = out.to_str().context("the path of the repository is not UTF-8")?;
-    let steps: &[(&[&str], &[(&str, &str)])] = &[
+    let steps: &[Step<'_>] = &[
         (&["fmt", "--all", "--check"], &[]),
         (
             &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],

@@ -357,9 +357,9 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         if path.is_dir() {
-            files.extend(files_below(&path)?)
+            files.extend(files_below(&path)?);
         } else {
-            files.push(path)
+            files.push(path);
         }
     }
     files.sort();

@@ -88,10 +88,10 @@ fn check_sources(root: &Path, faults: &mut Vec<String>) -> Result<()> {
         for path in rust_files(&root.join(folder))? {
             let text = read(&path)?;
             let shown = path.strip_prefix(root).unwrap_or(&path).display();
-            if path.ends_with("lib.rs") || path.ends_with("main.rs") || folder == "xtask/src" {
-                if !text.starts_with("//!") {
-                    faults.push(format!("{shown}: does not open with what it is for (//!)"));
-                }
+            let opens_a_crate =
+                path.ends_with("lib.rs") || path.ends_with("main.rs") || folder == "xtask/src";
+            if opens_a_crate && !text.starts_with("//!") {
+                faults.push(format!("{shown}: does not open with what it is for (//!)"));
             }
             for word in forbidden {
                 if text.contains(word) {
