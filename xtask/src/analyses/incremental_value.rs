@@ -4,7 +4,7 @@ use anyhow::Result;
 use scfm_baselines::{Increment, IncrementalParams, Increments, incremental_value};
 use scfm_core::{Column, Table};
 use scfm_report::{Effect, forest};
-use scfm_stats::{TestResult, Undefined};
+use scfm_stats::{EffectKind, TestResult, Undefined};
 
 use super::Desk;
 
@@ -42,12 +42,16 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         &crossed(&splines.correlation),
         false,
     )?;
-    desk.test(
-        "incremental-value/equivalence-attention",
-        &splines.attention.equivalence,
-        false,
-    )?;
-    let n = Some(candidates.responses().perturbed().len());
+    let n = candidates.responses().perturbed().len();
+    // The equivalence test knows of a standard error and its degrees of freedom; what they are of is known here.
+    let equivalence = splines.attention.equivalence.clone().map(|test| TestResult {
+        effect_kind: EffectKind::DeltaAuroc,
+        n,
+        n_unit: "rows",
+        ..test
+    });
+    desk.test("incremental-value/equivalence-attention", &equivalence, false)?;
+    let n = Some(n);
     let published = &result.as_published.attention;
     desk.figure(
         "incremental-value/delta-attention-published-form",

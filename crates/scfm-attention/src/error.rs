@@ -1,0 +1,195 @@
+use std::io;
+use std::path::PathBuf;
+
+use scfm_core::GeneId;
+
+/// What can be wrong with a checkpoint, its dictionaries, or cells handed to a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that cannot be opened, read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A checkpoint folder without one of its files.
+    #[error("{}: no {what} (looked for {names}); download the model's whole folder", folder.display())]
+    MissingFile {
+        /// The folder.
+        folder: PathBuf,
+        /// What the file holds.
+        what: &'static str,
+        /// The names under which it is looked for.
+        names: String,
+    },
+    /// A JSON file that does not parse.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A dictionary that cannot be read.
+    #[error(transparent)]
+    Dictionary(#[from] scfm_io::Error),
+    /// A configuration that no Geneformer has, or that this program does not compute.
+    #[error("model configuration: {key} is {found}, expected {expected}")]
+    Config {
+        /// The key in `config.json`.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What would have been right.
+        expected: String,
+    },
+    /// A safetensors file whose header is not one.
+    #[error("{}: not a safetensors file: {reason}", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A safetensors file that ends before its last tensor.
+    #[error(
+        "{}: {found} bytes, but tensor {name} ends at byte {expected}: the file is cut off, download it again",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The first tensor that is not whole.
+        name: String,
+        /// Bytes in the file.
+        found: u64,
+        /// Bytes that the tensor asks for.
+        expected: u64,
+    },
+    /// A weight that the model needs and the checkpoint lacks.
+    #[error(
+        "{origin}: tensor {name} is missing; is this a BertForMaskedLM checkpoint of the same depth as its config.json?"
+    )]
+    MissingTensor {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor.
+        name: String,
+    },
+    /// A weight of another shape than the configuration asks for.
+    #[error("{origin}: tensor {name} has shape {found:?}, config.json asks for {expected:?}")]
+    TensorShape {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// A weight that is `NaN` or infinite.
+    #[error("{origin}: tensor {name} holds a value that is not finite")]
+    TensorNotFinite {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor.
+        name: String,
+    },
+    /// Dictionaries of another model than the weights.
+    #[error(
+        "the token dictionary has {tokens} entries but the model embeds {rows}: they belong to different models \
+         (Geneformer V1 has 25426 tokens, V2 has 20275)"
+    )]
+    VocabularySize {
+        /// Entries of the token dictionary.
+        tokens: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// A token dictionary that cannot be one.
+    #[error("token dictionary: {0}")]
+    Vocabulary(String),
+    /// Two genes of a panel that the vocabulary cannot tell apart.
+    #[error("genes {first} and {second} of the panel are the same token {token}; keep one of them")]
+    SharedToken {
+        /// The token.
+        token: u32,
+        /// The gene that comes first.
+        first: GeneId,
+        /// The gene that comes second.
+        second: GeneId,
+    },
+    /// A panel of which the model knows no gene.
+    #[error(
+        "none of the {n_genes} genes (such as {example}) is in the model's vocabulary, which holds Ensembl ids \
+         (such as {known}) without version suffix"
+    )]
+    NoKnownGene {
+        /// Genes of the panel.
+        n_genes: usize,
+        /// One of them.
+        example: String,
+        /// A gene that the vocabulary does hold.
+        known: String,
+    },
+    /// A cell with counts whose total says that it has none.
+    #[error("cell {cell}: total count is {total} although some of its genes have counts")]
+    Total {
+        /// Row of the cell.
+        cell: usize,
+        /// Its total.
+        total: f64,
+    },
+    /// A token sequence that the model cannot take.
+    #[error("cell {cell}: {length} tokens, the model takes 1 to {max}")]
+    Length {
+        /// Row of the cell.
+        cell: usize,
+        /// Number of tokens.
+        length: usize,
+        /// The model's number of positions.
+        max: usize,
+    },
+    /// A token id beyond the vocabulary.
+    #[error("cell {cell}: token {token} is beyond the model's {n_tokens} tokens")]
+    Token {
+        /// Row of the cell.
+        cell: usize,
+        /// The token.
+        token: u32,
+        /// Rows of the embedding.
+        n_tokens: usize,
+    },
+    /// Attention that overflowed.
+    #[error(
+        "cell {cell}: attention of layer {layer} is not finite; the weights overflow in 32-bit arithmetic"
+    )]
+    NotFinite {
+        /// Row of the cell.
+        cell: usize,
+        /// The layer, counted from 0.
+        layer: usize,
+    },
+    /// A checkpoint without the head that predicts masked genes.
+    #[error("{origin}: the checkpoint has no masked-gene head (cls.predictions.*)")]
+    NoHead {
+        /// Where the weights come from.
+        origin: String,
+    },
+    /// Sums that were taken over other panels or another model.
+    #[error("attention sums cannot be added: {what} differ")]
+    Merge {
+        /// What differs.
+        what: &'static str,
+    },
+    /// Training that cannot start or that diverged.
+    #[error("training: {0}")]
+    Training(String),
+    /// Tensor arithmetic.
+    #[error("tensor arithmetic: {0}")]
+    Tensor(#[from] candle_core::Error),
+}

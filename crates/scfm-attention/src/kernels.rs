@@ -1,0 +1,376 @@
+//! The steps between the matrix products, in place on row-major rows.
+//!
+//! They are compiled for the vector units of the machine at hand by `pulp`. Sums run over [`LANES`] fixed
+//! partial sums and multiply-adds are never fused, so a row gives the same bits on every machine and however the
+//! rows are split among threads.
+
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor};
+use pulp::Arch;
+
+const LANES: usize = 16;
+
+/// Replaces each row of `scores` by `softmax(scale · row)`.
+pub(crate) fn softmax_rows(scores: &Tensor, scale: f32) -> candle_core::Result<()> {
+    each_row(
+        scores,
+        "softmax",
+        #[inline(always)]
+        |row| softmax(row, scale),
+    )
+}
+
+/// Replaces each row of a gradient by the softmax, p, by that by its argument: `scale · p · (row − row · p)`.
+pub(crate) fn softmax_gradient_rows(
+    gradient: &Tensor,
+    probabilities: &Tensor,
+    scale: f32,
+) -> candle_core::Result<()> {
+    gradient.inplace_op2(probabilities, &SoftmaxGradient { scale })
+}
+
+/// Adds `bias` to each row.
+pub(crate) fn add_bias(rows: &Tensor, bias: &[f32]) -> candle_core::Result<()> {
+    each_row(
+        rows,
+        "bias",
+        #[inline(always)]
+        |row| row.iter_mut().zip(bias).for_each(|(x, b)| *x += b),
+    )
+}
+
+/// Replaces each row by `max(row + bias, 0)`.
+pub(crate) fn add_bias_relu(rows: &Tensor, bias: &[f32]) -> candle_core::Result<()> {
+    each_row(
+        rows,
+        "bias and relu",
+        #[inline(always)]
+        |row| {
+            for (x, b) in row.iter_mut().zip(bias) {
+                let sum = *x + b;
+                // Written so that NaN stays NaN.
+                *x = if sum < 0.0 { 0.0 } else { sum };
+            }
+        },
+    )
+}
+
+/// Layer normalisation with biased variance.
+#[derive(Debug, Clone)]
+pub(crate) struct Norm {
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) eps: f32,
+}
+
+impl Norm {
+    /// Normalises each row.
+    pub(crate) fn apply(&self, rows: &Tensor) -> candle_core::Result<()> {
+        each_row(
+            rows,
+            "layer norm",
+            #[inline(always)]
+            |row| self.normalise(row),
+        )
+    }
+
+    /// Replaces each row by the normalised `row + bias + residual`.
+    pub(crate) fn apply_to_sum(
+        &self,
+        rows: &Tensor,
+        bias: &[f32],
+        residual: &Tensor,
+    ) -> candle_core::Result<()> {
+        rows.inplace_op2(residual, &AddNorm { norm: self, bias })
+    }
+
+    /// [`Norm::apply`] on rows one after the other.
+    pub(crate) fn apply_to_rows(&self, rows: &mut [f32]) {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for row in rows.chunks_exact_mut(self.weight.len()) {
+                    self.normalise(row);
+                }
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn normalise(&self, row: &mut [f32]) {
+        let n = row.len() as f32;
+        let mean = sum(row, |x| x) / n;
+        let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
+        let inverse = 1.0 / (variance + self.eps).sqrt();
+        for ((x, w), b) in row.iter_mut().zip(&self.weight).zip(&self.bias) {
+            *x = (*x - mean) * inverse * w + b;
+        }
+    }
+}
+
+#[inline(always)]
+fn softmax(row: &mut [f32], scale: f32) {
+    let mut maxima = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (max, &x) in maxima.iter_mut().zip(chunk) {
+            *max = if x > *max { x } else { *max };
+        }
+    }
+    let max = maxima
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
+    for x in &mut *row {
+        *x = exp_of_nonpositive((*x - max) * scale);
+    }
+    let inverse = 1.0 / sum(row, |x| x);
+    for x in row {
+        *x *= inverse;
+    }
+}
+
+/// Sum of `f` over a row in [`LANES`] partial sums: vectorised, and closer to the exact sum than one running sum.
+#[inline(always)]
+fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, &x) in sums.iter_mut().zip(chunk) {
+            *sum += f(x);
+        }
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
+}
+
+/// eˣ for x ≤ 0 to 2 ulp, without a branch or a call, so that loops over it vectorise; below −87, where the
+/// result would be subnormal, e⁻⁸⁷. `NaN` stays `NaN`.
+///
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ by its Taylor polynomial of degree 7 (remainder 5·10⁻⁹), 2ⁿ by its bits.
+#[inline(always)]
+fn exp_of_nonpositive(x: f32) -> f32 {
+    // Adding 1.5·2²³ rounds to an integer, which then stands in the low bits; 127 is the exponent's bias.
+    const ROUND: f32 = 12_582_912.0 + 127.0;
+    // ln 2 in two parts, the first with so few bits that n times it is exact.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    let series = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    let exp_r = series.iter().fold(1.0 / 5040.0, |sum, c| sum * r + c);
+    exp_r * f32::from_bits(shifted.to_bits() << 23)
+}
+
+fn each_row(rows: &Tensor, name: &'static str, apply: impl Fn(&mut [f32])) -> candle_core::Result<()> {
+    rows.inplace_op1(&RowOp { name, apply })
+}
+
+/// A function for each row of a contiguous tensor. It must be inlined to be compiled for the machine at hand.
+struct RowOp<F> {
+    name: &'static str,
+    apply: F,
+}
+
+impl<F: Fn(&mut [f32])> InplaceOp1 for RowOp<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let (rows, width) = rows_mut(self.name, storage, layout)?;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for row in rows.chunks_exact_mut(width) {
+                    (self.apply)(row);
+                }
+            },
+        );
+        Ok(())
+    }
+}
+
+struct SoftmaxGradient {
+    scale: f32,
+}
+
+impl InplaceOp2 for SoftmaxGradient {
+    fn name(&self) -> &'static str {
+        "gradient of softmax"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &mut CpuStorage,
+        layout: &Layout,
+        probabilities: &CpuStorage,
+        probabilities_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let (rows, width) = rows_mut(self.name(), storage, layout)?;
+        let probabilities = contiguous(self.name(), probabilities, probabilities_layout)?;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, probabilities) in rows
+                    .chunks_exact_mut(width)
+                    .zip(probabilities.chunks_exact(width))
+                {
+                    for (g, p) in row.iter_mut().zip(probabilities) {
+                        *g *= p;
+                    }
+                    let total = sum(row, |x| x);
+                    for (g, p) in row.iter_mut().zip(probabilities) {
+                        *g = (*g - p * total) * self.scale;
+                    }
+                }
+            },
+        );
+        Ok(())
+    }
+}
+
+struct AddNorm<'a> {
+    norm: &'a Norm,
+    bias: &'a [f32],
+}
+
+impl InplaceOp2 for AddNorm<'_> {
+    fn name(&self) -> &'static str {
+        "residual and layer norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &mut CpuStorage,
+        layout: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let (rows, width) = rows_mut(self.name(), storage, layout)?;
+        let residual = contiguous(self.name(), residual, residual_layout)?;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, residual) in rows.chunks_exact_mut(width).zip(residual.chunks_exact(width)) {
+                    for ((x, b), r) in row.iter_mut().zip(self.bias).zip(residual) {
+                        *x += b + r;
+                    }
+                    self.norm.normalise(row);
+                }
+            },
+        );
+        Ok(())
+    }
+}
+
+/// The values of a contiguous CPU tensor, without a copy.
+pub(crate) fn with_values<R>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        candle_core::Storage::Cpu(storage) => Ok(read(contiguous("read", storage, layout)?)),
+        _ => candle_core::bail!("attention is observed on the CPU only"),
+    }
+}
+
+pub(crate) fn contiguous<'a>(
+    op: &'static str,
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a [f32]> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        candle_core::bail!("{op}: tensor of shape {:?} is not contiguous", layout.dims())
+    };
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+fn rows_mut<'a>(
+    op: &'static str,
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<(&'a mut [f32], usize)> {
+    match (storage, layout.contiguous_offsets(), layout.dims().last()) {
+        (CpuStorage::F32(values), Some((start, end)), Some(&width)) if width > 0 => {
+            Ok((&mut values[start..end], width))
+        }
+        _ => candle_core::bail!(
+            "{op}: expected contiguous rows of f32, got shape {:?}",
+            layout.dims()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use proptest::prelude::*;
+
+    /// Four rounding errors of 32-bit numbers near 1.
+    const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
+
+    fn after(rows: &[f32], width: usize, op: impl Fn(&Tensor)) -> Vec<f32> {
+        let tensor = Tensor::from_slice(rows, (rows.len() / width, width), &Device::Cpu).unwrap();
+        op(&tensor);
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_exponential_agrees_with_the_double_precision_one(x in -87.0f32..=0.0) {
+            let (found, exact) = (f64::from(exp_of_nonpositive(x)), f64::from(x).exp());
+            prop_assert!((found / exact - 1.0).abs() < ROUNDING, "{} for {}", found, exact);
+        }
+
+        #[test]
+        fn softmax_agrees_with_its_definition(row in prop::collection::vec(-30.0f32..30.0, 1..70), scale in 0.05f32..1.0) {
+            let found = after(&row, row.len(), |t| softmax_rows(t, scale).unwrap());
+            let powers: Vec<f64> = row.iter().map(|&x| (f64::from(x) * f64::from(scale)).exp()).collect();
+            let total: f64 = powers.iter().sum();
+            for (found, power) in found.iter().zip(&powers) {
+                // Scores up to 30 are themselves rounded to 30 · 2⁻²⁴ before the exponential.
+                prop_assert!((f64::from(*found) - power / total).abs() < 8.0 * ROUNDING);
+            }
+        }
+
+        #[test]
+        fn normalised_rows_agree_with_the_definition(
+            row in prop::collection::vec(-5.0f32..5.0, 2..70), offset in -3.0f32..3.0,
+        ) {
+            let width = row.len();
+            let norm = Norm { weight: vec![2.0; width], bias: vec![0.5; width], eps: 1e-5 };
+            let residual = Tensor::full(offset, (1, width), &Device::Cpu).unwrap();
+            let found = after(&row, width, |t| norm.apply_to_sum(t, &vec![0.25; width], &residual).unwrap());
+            let sums: Vec<f64> = row.iter().map(|&x| f64::from(x) + 0.25 + f64::from(offset)).collect();
+            let mean = sums.iter().sum::<f64>() / width as f64;
+            let variance = sums.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+            for (found, x) in found.iter().zip(&sums) {
+                let exact = 2.0 * (x - mean) / (variance + 1e-5).sqrt() + 0.5;
+                // The mean of a nearly constant row cancels all but a few of its digits.
+                prop_assert!((f64::from(*found) - exact).abs() < 1e-3 * exact.abs().max(1.0), "{} {}", found, exact);
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_scores_leave_a_distribution_and_nan_is_not_hidden() {
+        let row = after(&[0.0, -1e30, 3e38, 0.0], 4, |t| softmax_rows(t, 1.0).unwrap());
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6 && row[2] > 0.999_999);
+        for row in [[f32::NAN, 0.0], [f32::INFINITY, 0.0]] {
+            assert!(
+                after(&row, 2, |t| softmax_rows(t, 1.0).unwrap())
+                    .iter()
+                    .any(|x| x.is_nan())
+            );
+        }
+    }
+
+    #[test]
+    fn a_strided_view_is_refused() {
+        let transposed = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)
+            .unwrap()
+            .t()
+            .unwrap();
+        assert!(softmax_rows(&transposed, 1.0).is_err());
+    }
+}

@@ -1,0 +1,74 @@
+//! Transformer inference over genes, and attention between genes streamed from it cell by cell.
+//!
+//! A single-cell foundation model reads a cell as a sequence of genes. This crate reads
+//! [Geneformer](geneformer) checkpoints as their authors publish them, turns counts into the model's tokens, and
+//! averages the model's attention between the genes of two panels over any number of cells in memory that depends
+//! on the panels alone. It can also make and train small models of the same kind, whose truth is known.
+//!
+//! From counts to edges:
+//!
+//! ```
+//! use scfm_attention::geneformer::{Checkpoint, Config, Geneformer, Tokenizer, Vocabulary};
+//! use scfm_attention::{AbsentPairs, extract};
+//! use scfm_core::{CountMatrix, Orientation, Panel, Seeds, Source, Target};
+//!
+//! // A published model comes from `Checkpoint::load(folder)`; this one has random weights.
+//! let genes = ["ENSG01", "ENSG02", "ENSG03"];
+//! let vocabulary = Vocabulary::of_genes(genes.map(|gene| (gene.to_owned(), 1.5)))?;
+//! let mut stream = Seeds::new(0).stream("example", "weights", 0);
+//! let checkpoint = Checkpoint::random(Config::sized(2, 8, 2, vocabulary.len(), 16), vocabulary, &mut stream)?;
+//! let model = Geneformer::new(&checkpoint)?;
+//!
+//! let counts = ndarray::array![[4.0, 0.0, 1.0], [2.0, 3.0, 0.0]];
+//! let counts = sprs::CsMat::csr_from_dense(counts.view(), 0.0);
+//! let counts = CountMatrix::new(Panel::new(genes)?, counts, vec![5.0, 5.0])?;
+//!
+//! let panel = checkpoint.vocabulary().panel(counts.genes())?;
+//! let tokenizer = Tokenizer::new(checkpoint.vocabulary(), panel.clone(), model.config().max_position_embeddings);
+//! let (cells, ledger) = tokenizer.cells(&counts)?;
+//! let edges = extract(&model, &cells, panel.clone(), panel, Orientation::Query, AbsentPairs::Missing, |_| ())?;
+//!
+//! assert_eq!(edges.layers.len(), 2);
+//! assert!(edges.layers[1].get(Source(0), Target(2)).is_some());
+//! assert_eq!(edges.layers[1].get(Source(1), Target(2)), None); // no cell holds both
+//! # let _ = ledger;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A model made to order, for a world whose truth is known:
+//!
+//! ```
+//! use scfm_attention::TokenisedCell;
+//! use scfm_attention::geneformer::training::{TrainingParams, train};
+//! use scfm_attention::geneformer::{Config, Vocabulary};
+//! use scfm_core::Seeds;
+//!
+//! let vocabulary = Vocabulary::of_genes((0..8).map(|i| (format!("G{i}"), 1.0)))?;
+//! let cells: Vec<_> = (0..32)
+//!     .map(|cell| {
+//!         let tokens: Vec<u32> = if cell % 2 == 0 { (2..6).collect() } else { (6..10).collect() };
+//!         TokenisedCell { cell, columns: tokens.iter().map(|t| Some(t - 2)).collect(), tokens }
+//!     })
+//!     .collect();
+//! let config = Config::sized(1, 16, 2, vocabulary.len(), 4);
+//! let params = TrainingParams { learning_rate: 5e-3, epochs: 20, ..TrainingParams::default() };
+//! let (checkpoint, log) = train(&config, &vocabulary, &cells, &params, Seeds::new(0), |_| ())?;
+//! assert!(log.epoch_losses()[19] < log.gene_frequency_loss);
+//! # let _ = checkpoint;
+//! # Ok::<(), scfm_attention::Error>(())
+//! ```
+
+mod cell;
+mod encoder;
+mod error;
+mod extraction;
+pub mod geneformer;
+mod kernels;
+mod panel;
+mod weights;
+
+pub use cell::TokenisedCell;
+pub use error::Error;
+pub use extraction::{AbsentPairs, AttentionSums, Extraction, extract};
+pub use panel::TokenPanel;
+pub use weights::Weights;

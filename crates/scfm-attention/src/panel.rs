@@ -1,0 +1,63 @@
+use std::collections::HashMap;
+
+use scfm_core::Panel;
+
+use crate::Error;
+
+/// A panel with the model's token for each gene; genes that the model does not know have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPanel {
+    panel: Panel,
+    tokens: Vec<Option<u32>>,
+}
+
+impl TokenPanel {
+    /// A panel whose genes have these tokens.
+    ///
+    /// # Errors
+    /// [`Error::SharedToken`] where two genes have one token.
+    ///
+    /// # Panics
+    /// When there is not one entry per gene.
+    pub fn new(panel: Panel, tokens: Vec<Option<u32>>) -> Result<Self, Error> {
+        assert_eq!(tokens.len(), panel.len(), "an entry for each gene of the panel");
+        let mut seen = HashMap::new();
+        for (second, token) in tokens.iter().enumerate() {
+            let Some(token) = *token else { continue };
+            if let Some(first) = seen.insert(token, second) {
+                return Err(Error::SharedToken {
+                    token,
+                    first: panel.gene(first).clone(),
+                    second: panel.gene(second).clone(),
+                });
+            }
+        }
+        Ok(Self { panel, tokens })
+    }
+
+    /// The genes.
+    pub fn panel(&self) -> &Panel {
+        &self.panel
+    }
+
+    /// The token of each gene, in the panel's order.
+    pub fn tokens(&self) -> &[Option<u32>] {
+        &self.tokens
+    }
+
+    /// Number of genes that have a token.
+    pub fn n_known(&self) -> usize {
+        self.tokens.iter().flatten().count()
+    }
+
+    /// Position in the panel of each token below `n_tokens`.
+    pub(crate) fn positions(&self, n_tokens: usize) -> Vec<Option<u32>> {
+        let mut positions = vec![None; n_tokens];
+        for (token, position) in self.tokens.iter().zip(0..) {
+            if let Some(slot) = token.and_then(|token| positions.get_mut(token as usize)) {
+                *slot = Some(position);
+            }
+        }
+        positions
+    }
+}

@@ -1,0 +1,143 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::Metadata;
+
+use crate::Error;
+use crate::kernels::with_values;
+
+/// The longest header that is believed, as in the format's own library.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Named 32-bit tensors, asked for by name and shape.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    origin: String,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Weights {
+    /// Weights that `origin` names in error messages.
+    pub(crate) fn new(origin: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self {
+            origin: origin.into(),
+            tensors,
+        }
+    }
+
+    /// Reads the tensors called `wanted` (others are passed over) from a safetensors file, one at a time: memory
+    /// is what they take as 32-bit numbers, plus the largest of them once.
+    ///
+    /// # Errors
+    /// Those of the file system, [`Error::Safetensors`], [`Error::Truncated`], [`Error::TensorNotFinite`]. A
+    /// wanted tensor that the file lacks is no error here but where it is asked for.
+    pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self, Error> {
+        let origin = path.display().to_string();
+        let file_error = |source| Error::File {
+            path: path.to_owned(),
+            source,
+        };
+        let malformed = |reason: &dyn std::fmt::Display| Error::Safetensors {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        };
+        let mut file = File::open(path).map_err(file_error)?;
+        let file_len = file.metadata().map_err(file_error)?.len();
+        let mut header_len = [0; 8];
+        file.read_exact(&mut header_len)
+            .map_err(|_| malformed(&format!("{file_len} bytes, too short for a header")))?;
+        let header_len = u64::from_le_bytes(header_len);
+        if header_len > MAX_HEADER || header_len + 8 > file_len {
+            return Err(malformed(&format!(
+                "a header of {header_len} bytes in a file of {file_len}"
+            )));
+        }
+        let mut header = vec![0; header_len as usize];
+        file.read_exact(&mut header).map_err(file_error)?;
+        let header: Metadata = serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
+
+        let mut tensors = BTreeMap::new();
+        for name in header.offset_keys() {
+            let info = header.info(&name).expect("the key was just listed");
+            let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+            let end_in_file = end.saturating_add(8 + header_len);
+            if start > end || end_in_file > file_len {
+                return Err(Error::Truncated {
+                    path: path.to_owned(),
+                    name,
+                    found: file_len,
+                    expected: end_in_file,
+                });
+            }
+            if !wanted(&name) {
+                continue;
+            }
+            let dtype = DType::try_from(info.dtype).map_err(|e| malformed(&format!("tensor {name}: {e}")))?;
+            let n_bytes = info
+                .shape
+                .iter()
+                .try_fold(dtype.size_in_bytes(), |n, &dim| n.checked_mul(dim));
+            if n_bytes.map(|n| n as u64) != Some(end - start) {
+                return Err(malformed(&format!(
+                    "tensor {name} of shape {:?} does not fill its {} bytes",
+                    info.shape,
+                    end - start
+                )));
+            }
+            let mut bytes = vec![0; (end - start) as usize];
+            file.seek(SeekFrom::Start(8 + header_len + start))
+                .map_err(file_error)?;
+            file.read_exact(&mut bytes).map_err(file_error)?;
+            let tensor =
+                Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)?.to_dtype(DType::F32)?;
+            if !with_values(&tensor, |values| values.iter().all(|x| x.is_finite()))? {
+                return Err(Error::TensorNotFinite { origin, name });
+            }
+            tensors.insert(name, tensor);
+        }
+        Ok(Self { origin, tensors })
+    }
+
+    /// Where the weights come from, for messages.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// All tensors by name.
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// The tensor of a name.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorShape`].
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
+        let tensor = self.tensors.get(name).ok_or_else(|| Error::MissingTensor {
+            origin: self.origin.clone(),
+            name: name.to_owned(),
+        })?;
+        if tensor.dims() != shape {
+            return Err(Error::TensorShape {
+                origin: self.origin.clone(),
+                name: name.to_owned(),
+                found: tensor.dims().to_vec(),
+                expected: shape.to_vec(),
+            });
+        }
+        Ok(tensor.clone())
+    }
+
+    /// The values of a one-dimensional tensor.
+    pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+        Ok(self.get(name, &[len])?.to_vec1()?)
+    }
+}

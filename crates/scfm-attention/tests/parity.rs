@@ -1,0 +1,95 @@
+//! Agreement with `BertForMaskedLM` of transformers 4.46.3 on `golden/bert`, which `golden/generate_bert.py` made.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use scfm_attention::geneformer::{Checkpoint, Geneformer};
+
+/// Tolerances for 32-bit arithmetic in another order of operations, through three layers.
+const HIDDEN: f32 = 1e-4;
+const PROBABILITY: f32 = 1e-5;
+const LOGIT: f32 = 1e-3;
+
+struct Golden {
+    model: Geneformer,
+    expected: HashMap<String, Tensor>,
+}
+
+fn golden() -> Golden {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let checkpoint = Checkpoint::load(&folder.join("bert")).unwrap();
+    Golden {
+        model: Geneformer::new(&checkpoint).unwrap(),
+        expected: candle_core::safetensors::load(folder.join("bert_expected.safetensors"), &Device::Cpu)
+            .unwrap(),
+    }
+}
+
+impl Golden {
+    fn sequences(&self) -> impl Iterator<Item = (usize, Vec<u32>)> {
+        let tokens = |i: usize| self.expected.get(&format!("tokens.{i}"));
+        (0..)
+            .map_while(move |i| Some((i, tokens(i)?.to_vec1::<i64>().unwrap())))
+            .map(|(i, ids)| (i, ids.iter().map(|&id| u32::try_from(id).unwrap()).collect()))
+    }
+
+    fn assert_close(&self, name: &str, found: &[f32], tolerance: f32) {
+        let expected: Vec<f32> = self.expected[name].flatten_all().unwrap().to_vec1().unwrap();
+        assert_eq!(found.len(), expected.len(), "{name}");
+        let largest = found
+            .iter()
+            .zip(&expected)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(largest < tolerance, "{name} differs by {largest}");
+        // Not within tolerance of nothing at all.
+        assert!(expected.iter().any(|x| x.abs() > 100.0 * tolerance), "{name}");
+        eprintln!("{name}: largest difference {largest:e}");
+    }
+}
+
+#[test]
+fn hidden_states_agree_with_transformers() {
+    let golden = golden();
+    for (i, tokens) in golden.sequences() {
+        let states = golden.model.hidden_states(&tokens).unwrap();
+        let found: Vec<f32> = states.iter().flatten().copied().collect();
+        golden.assert_close(&format!("hidden.{i}"), &found, HIDDEN);
+    }
+    assert_eq!(golden.sequences().count(), 4);
+}
+
+#[test]
+fn attention_agrees_with_transformers() {
+    let golden = golden();
+    for (i, tokens) in golden.sequences() {
+        let maps = golden.model.attention(&tokens).unwrap();
+        let found: Vec<f32> = maps.iter().flatten().copied().collect();
+        golden.assert_close(&format!("attention.{i}"), &found, PROBABILITY);
+        for row in maps.iter().flat_map(|map| map.rows()) {
+            assert!((row.sum() - 1.0).abs() < PROBABILITY);
+        }
+    }
+}
+
+#[test]
+fn masked_gene_logits_agree_with_transformers() {
+    let golden = golden();
+    for (i, tokens) in golden.sequences() {
+        let places: Vec<u32> = (0..tokens.len() as u32).collect();
+        let logits = golden.model.masked_gene_logits(&tokens, &places).unwrap();
+        golden.assert_close(&format!("logits.{i}"), logits.as_slice().unwrap(), LOGIT);
+        let last = golden
+            .model
+            .masked_gene_logits(&tokens, &places[places.len() - 1..])
+            .unwrap();
+        let differences = last
+            .row(0)
+            .iter()
+            .zip(logits.row(places.len() - 1))
+            .map(|(a, b)| (a - b).abs())
+            .collect::<Vec<_>>();
+        assert!(differences.iter().all(|&d| d < LOGIT));
+    }
+}
