@@ -2,6 +2,7 @@
 //! nothing; [`crate::evidence`] reads them.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -19,6 +20,7 @@ use crate::evidence::{names, read_panel};
 use crate::failure::bad_input;
 use crate::inputs::Inputs;
 use crate::progress::Progress;
+use crate::record::{InputFile, input_files};
 use crate::run_folder::{Key, RunFolder};
 use crate::screen::{Genes, ScreenFile, nameable};
 
@@ -60,6 +62,8 @@ pub struct Workbench<'a> {
     pub baseline_controls: ControlSplit,
     /// The pre-specified layer.
     pub layer: usize,
+    /// Hashes of the files that are read, by role.
+    pub files: BTreeMap<String, InputFile>,
     /// Counts of the edge cells over all genes, read when first needed.
     edge_cells: OnceCell<CountMatrix>,
 }
@@ -117,6 +121,7 @@ impl<'a> Workbench<'a> {
             controls,
             baseline_controls,
             layer,
+            files: input_files(inputs)?,
             edge_cells: OnceCell::new(),
         })
     }
@@ -439,7 +444,7 @@ impl<'a> Workbench<'a> {
     }
 
     fn cell_metadata(&self, n_cells: usize) -> Vec<(String, String)> {
-        [
+        let mut metadata = [
             ("scfm.context", self.inputs.context.name.clone()),
             ("scfm.simulated", self.screen.simulated.to_string()),
             ("scfm.cells", n_cells.to_string()),
@@ -447,7 +452,13 @@ impl<'a> Workbench<'a> {
             ("scfm.version", env!("CARGO_PKG_VERSION").to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
-        .to_vec()
+        .to_vec();
+        metadata.extend(
+            self.files
+                .iter()
+                .map(|(role, file)| (format!("scfm.sha256.{role}"), file.sha256.clone())),
+        );
+        metadata
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gene-level features and the names that they carry in a gene table.
 
 use ndarray::Array1;
-use scfm_core::{CountMatrix, GeneTable};
+use scfm_core::{ColumnMoments, CountMatrix, GeneTable};
 
 use crate::Error;
 
@@ -24,35 +24,17 @@ pub const OUT_DEGREE: &str = "out_degree";
 /// # Errors
 /// [`scfm_stats::Undefined::TooFew`] below two cells, which have no variance.
 pub fn gene_features(cells: &CountMatrix) -> Result<GeneTable, Error> {
-    let (n_cells, n_genes) = (cells.n_cells(), cells.genes().len());
+    let n_cells = cells.n_cells();
     if n_cells < 2 {
         return Err(crate::too_few("cells", n_cells, 2));
     }
-    let n = n_cells as f64;
-    let expression = cells.log1p_cp10k();
-    let mut mean = Array1::<f64>::zeros(n_genes);
-    let mut n_detected = Array1::<f64>::zeros(n_genes);
-    for (&value, (_, gene)) in &expression {
-        mean[gene] += value;
-        n_detected[gene] += f64::from(u8::from(value > 0.0));
-    }
-    mean /= n;
-    // The second pass over centred values keeps the digits that a sum of squares would lose.
-    let mut variance = Array1::<f64>::zeros(n_genes);
-    for (&value, (_, gene)) in &expression {
-        if value > 0.0 {
-            variance[gene] += (value - mean[gene]).powi(2);
-        }
-    }
-    for gene in 0..n_genes {
-        variance[gene] = (variance[gene] + (n - n_detected[gene]) * mean[gene].powi(2)) / (n - 1.0);
-    }
-    let detection = n_detected / n;
+    let moments = ColumnMoments::of(&cells.log1p_cp10k());
+    let detection = Array1::from_iter(moments.n_positive.iter().map(|&n| n as f64 / n_cells as f64));
     let dropout_rate = 1.0 - &detection;
 
     let mut table = GeneTable::new(cells.genes().clone());
-    table.insert(MEAN, mean)?;
-    table.insert(VARIANCE, variance)?;
+    table.insert(MEAN, Array1::from_vec(moments.mean))?;
+    table.insert(VARIANCE, Array1::from_vec(moments.variance))?;
     table.insert(DETECTION, detection)?;
     table.insert(DROPOUT_RATE, dropout_rate)?;
     Ok(table)

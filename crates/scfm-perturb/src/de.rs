@@ -1,10 +1,10 @@
 use rayon::prelude::*;
-use scfm_core::{CountMatrix, GeneId, Panel};
+use scfm_core::{ColumnMoments, CountMatrix, GeneId, Panel};
 use scfm_stats::{
     Moments, SortedSample, benjamini_hochberg, defined, mann_whitney_sorted, welch_t_from_moments,
 };
 
-use crate::expression::{gene_moments, positive_values};
+use crate::expression::positive_values;
 use crate::{DeTable, Error};
 
 /// The test that compares a gene's expression in perturbed and control cells, two-sided.
@@ -197,10 +197,18 @@ impl Screen {
 
 fn groups(cells: &CountMatrix, test: DeTest) -> Result<Vec<Group>, Error> {
     let expression = cells.log1p_cp10k();
-    let moments = gene_moments(&expression);
+    let columns = ColumnMoments::of(&expression);
+    let moments = columns
+        .mean
+        .iter()
+        .zip(&columns.variance)
+        .map(|(&mean, &variance)| Moments {
+            n: columns.n,
+            mean,
+            variance,
+        });
     match test {
         DeTest::Welch => Ok(moments
-            .into_iter()
             .map(|moments| Group {
                 moments,
                 sorted: None,

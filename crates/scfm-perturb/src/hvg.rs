@@ -1,9 +1,8 @@
 use std::collections::HashSet;
 
-use scfm_core::{CountMatrix, GeneId, Ledger, Panel};
+use scfm_core::{ColumnMoments, CountMatrix, GeneId, Ledger, Panel};
 
 use crate::Error;
-use crate::expression::gene_moments;
 
 /// A panel of highly variable genes and how it came about.
 #[derive(Debug, Clone)]
@@ -44,18 +43,14 @@ pub fn highly_variable(
         });
     }
     let genes = controls.genes();
-    let moments = gene_moments(&controls.log1p_cp10k());
+    let variance = ColumnMoments::of(&controls.log1p_cp10k()).variance;
     let known: Vec<usize> = (0..genes.len())
         .filter(|&g| vocabulary.contains(genes.gene(g).as_str()))
         .collect();
-    let mut varying: Vec<usize> = known
-        .iter()
-        .copied()
-        .filter(|&g| moments[g].variance > 0.0)
-        .collect();
+    let mut varying: Vec<usize> = known.iter().copied().filter(|&g| variance[g] > 0.0).collect();
     let (n_known, n_varying) = (known.len(), varying.len());
     // The sort is stable, so that ties stay in file order.
-    varying.sort_by(|&a, &b| moments[b].variance.total_cmp(&moments[a].variance));
+    varying.sort_by(|&a, &b| variance[b].total_cmp(&variance[a]));
     varying.truncate(n);
 
     let mut chosen: HashSet<usize> = varying.into_iter().collect();

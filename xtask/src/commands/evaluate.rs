@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::evidence::names;
 use crate::inputs::Inputs;
 use crate::progress::Progress;
-use crate::record::{self, RunRecord, input_files, run_key};
+use crate::record::{self, RunRecord, run_key};
 use crate::run_folder::RunFolder;
 use crate::stages::Workbench;
 use crate::{memory, run_folder};
@@ -45,8 +45,7 @@ pub fn run(args: &EvaluateArgs, progress: Progress) -> Result<ExitCode> {
         progress.say(column);
     }
 
-    let files = input_files(&inputs)?;
-    let key = run_key(&files, &inputs.context, args.seed, args.orientation)?;
+    let key = run_key(&bench.files, &inputs.context, args.seed, args.orientation)?;
     let path = args.out.join(format!("{}-{}", context.name, &key[..12]));
     if args.dry_run {
         println!("run folder: {}", path.display());
@@ -69,7 +68,7 @@ pub fn run(args: &EvaluateArgs, progress: Progress) -> Result<ExitCode> {
         columns: bench.columns.clone(),
         n_edge_cells: bench.controls.edges.len(),
         controls_shared: bench.controls.shared,
-        inputs: files,
+        inputs: bench.files.clone(),
         context: inputs.context.clone(),
     };
     record.write(&run.file(record::FILE))?;

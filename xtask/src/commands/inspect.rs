@@ -6,6 +6,7 @@ use scfm_io::{H5ad, ReadLimits};
 use scfm_perturb::{Assignment, LabelReader, guess_column};
 
 use crate::args::InspectArgs;
+use crate::context::Parameters;
 use crate::failure::bad_input;
 
 pub fn run(args: &InspectArgs) -> Result<()> {
@@ -95,6 +96,7 @@ fn inspect_screen(args: &InspectArgs) -> Result<()> {
     let columns = texts
         .map(|column| Ok((column.name.as_str(), obs.column(&column.name)?.labels())))
         .collect::<Result<Vec<_>>>()?;
+    let mut n_testable = None;
     match guess_column(
         columns.iter().map(|(name, labels)| (*name, labels.as_slice())),
         &reader,
@@ -107,6 +109,14 @@ fn inspect_screen(args: &InspectArgs) -> Result<()> {
                 .expect("one of the columns")
                 .1;
             let assignments = reader.assign(labels)?;
+            let least = Parameters::default().min_cells;
+            n_testable = Some(
+                assignments
+                    .singles()
+                    .values()
+                    .filter(|rows| rows.len() >= least)
+                    .count(),
+            );
             let n = |is: fn(&Assignment) -> bool| assignments.cells().iter().filter(|cell| is(cell)).count();
             println!(
                 "  {} control cells, {} single-gene perturbations in {} cells, {} cells with several, {} unassigned",
@@ -120,14 +130,13 @@ fn inspect_screen(args: &InspectArgs) -> Result<()> {
         Err(error) => println!("  perturbations: none ({error})"),
     }
     println!("allows");
-    let screen = counts.is_ok();
-    println!(
-        "  edges and correlations: {}",
-        if screen {
-            "yes"
-        } else {
-            "no, raw counts are needed"
-        }
-    );
+    match (counts.is_ok(), n_testable) {
+        (false, _) => println!("  nothing: raw counts are needed"),
+        (true, None) => println!("  attention and correlation edges, coexpression-mapping"),
+        (true, Some(n)) => println!(
+            "  attention and correlation edges, coexpression-mapping; perturbation-first, gene-baselines and \
+             incremental-value over those of {n} perturbations whose gene is measured and known to the model"
+        ),
+    }
     Ok(())
 }
