@@ -62,6 +62,15 @@ impl Genes {
             .filter(|(_, token)| token.is_some());
         Panel::new(known.map(|(gene, _)| gene.clone())).expect("genes of a panel are distinct")
     }
+
+    /// The model's tokens of the genes of a panel; a gene that the file or the model does not have has none.
+    pub fn tokens_of(&self, panel: &Panel) -> Result<TokenPanel> {
+        let token = |gene: &GeneId| self.tokens.tokens()[self.map.panel().position(gene.as_str())?];
+        Ok(TokenPanel::new(
+            panel.clone(),
+            panel.genes().iter().map(token).collect(),
+        )?)
+    }
 }
 
 /// An open screen.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
-use scfm_attention::{AbsentPairs, AttentionSums, TokenPanel};
+use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_baselines::{gene_features, spearman_edges};
 use scfm_core::{Column, CountMatrix, EdgeMatrix, GeneId, Orientation, Panel, Seeds, Table};
 use scfm_io::{GeneMap, ReadLimits, write_edges, write_pair_counts, write_table};
@@ -263,7 +263,7 @@ impl<'a> Workbench<'a> {
         let panel = &read_panel(run)?;
         let model = Geneformer::new(&self.checkpoint)?;
         let (cells, mut ledger) = self.tokenizer().cells(self.edge_cells()?)?;
-        let tokens = self.panel_tokens(panel)?;
+        let tokens = self.genes.tokens_of(panel)?;
         let bar = self.progress.bar("attention", cells.len());
         let (baseline, others): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| {
             self.baseline_controls
@@ -297,15 +297,6 @@ impl<'a> Workbench<'a> {
         self.write(run, names::TOKEN_LEDGER, &ledger.to_table())?;
         files.extend([names::BASELINE_ATTENTION, names::N_CELLS, names::TOKEN_LEDGER].map(str::to_owned));
         Ok(files)
-    }
-
-    fn panel_tokens(&self, panel: &Panel) -> Result<TokenPanel> {
-        let all = self.genes.tokens.tokens();
-        let token = |gene: &GeneId| all[self.genes.map.panel().position(gene.as_str())?];
-        Ok(TokenPanel::new(
-            panel.clone(),
-            panel.genes().iter().map(token).collect(),
-        )?)
     }
 
     fn correlation(&self, run: &RunFolder) -> Result<Vec<String>> {

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 use rand::seq::SliceRandom;
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer};
-use scfm_attention::{AbsentPairs, AttentionSums, TokenPanel};
+use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_core::{Panel, Seeds};
 use scfm_io::{ReadLimits, content_hash, write_edges, write_pair_counts};
 use scfm_perturb::highly_variable;
@@ -54,9 +54,7 @@ pub fn run(args: &ExtractArgs, progress: Progress) -> Result<()> {
             highly_variable(&counts, &genes.vocabulary(), args.hvg, &[])?.panel
         }
     };
-    let all = genes.tokens.tokens();
-    let token = |gene: &scfm_core::GeneId| all[genes.map.panel().position(gene.as_str())?];
-    let tokens = TokenPanel::new(panel.clone(), panel.genes().iter().map(token).collect())?;
+    let tokens = genes.tokens_of(&panel)?;
     if tokens.n_known() == 0 {
         return Err(bad_input(format!(
             "none of the {} genes is in the file and the model's vocabulary",
