@@ -1,6 +1,6 @@
 //! Simulated perturbation screens drawn from a known regulatory network, as the audit's own control.
 //!
-//! A [`World`] holds genes and the truth about them; a [`Screen`] is the CRISPRi experiment that somebody runs in
+//! A [`World`] holds genes and the truth about them; a [`Screen`] is the CRISPR experiment that somebody runs in
 //! it, and [`World::reference`] the curated network that somebody compares with. Nothing here says anything about
 //! biology: symbols begin with `SIM`.
 //!
@@ -44,9 +44,9 @@ mod reference;
 mod screen;
 mod world;
 
-pub use design::Guide;
+pub use design::{Guide, Modality};
 pub use error::Error;
 pub use network::{Edge, Network, NetworkParams, Sign};
 pub use reference::{ReferenceParams, ReferenceRow};
 pub use screen::{Cell, Screen, ScreenParams};
-pub use world::{World, WorldParams};
+pub use world::{Family, World, WorldParams};

@@ -116,11 +116,19 @@ pub struct Network {
 }
 
 impl Network {
-    /// Draws a network over the genes of which `is_tf` tells the transcription factors.
+    /// Draws a network over the genes of which `is_tf` tells the transcription factors: hierarchy, degrees and
+    /// attraction of targets from `rng`, the edges of the factor at each position from a stream of its own, so that
+    /// worlds can have some regulons in common.
     ///
     /// Out-degrees follow a truncated power law and fall along the hierarchy: the hubs stand at its top. A factor
     /// with fewer permitted targets than its degree takes all of them.
-    pub(crate) fn draw(params: &NetworkParams, is_tf: &[bool], n_states: usize, rng: &mut impl Rng) -> Self {
+    pub(crate) fn draw<R: Rng>(
+        params: &NetworkParams,
+        is_tf: &[bool],
+        n_states: usize,
+        rng: &mut impl Rng,
+        mut regulon: impl FnMut(usize) -> R,
+    ) -> Self {
         let (mut hierarchy, others): (Vec<usize>, Vec<usize>) =
             (0..is_tf.len()).partition(|&gene| is_tf[gene]);
         draw::shuffle(rng, &mut hierarchy);
@@ -140,6 +148,7 @@ impl Network {
         for (&tf, degree) in hierarchy.iter().zip(degrees) {
             // Neither this factor nor one above it is chosen from here on.
             attraction[tf] = 0.0;
+            let rng = &mut regulon(tf);
             let represses = draw::chance(rng, params.repressors);
             for target in draw::weighted_sample(rng, &attraction, degree) {
                 let sign = if represses == draw::chance(rng, params.off_sign) {

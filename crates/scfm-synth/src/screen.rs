@@ -3,29 +3,31 @@ use rand_chacha::ChaCha8Rng;
 use scfm_core::{Column, CountMatrix, GeneId, Panel, Seeds, Table};
 use sprs::CsMat;
 
-use crate::design::{Design, Guide, KnockDown};
+use crate::design::{Design, Guide, Modality, Perturbation};
 use crate::world::{World, state_label, table};
 use crate::{Error, draw, error::check};
 
 /// Log expression stays within ± this much, so that no choice of parameters gives a count that `f32` cannot hold.
 const EXPRESSION_LIMIT: f64 = 25.0;
 
-/// A CRISPRi screen in a [`World`].
+/// A CRISPR screen in a [`World`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScreenParams {
     /// Number of control cells.
     pub n_controls: usize,
-    /// Number of transcription factors knocked down, well expressed ones first in chance.
+    /// Number of non-targeting guides that the control cells carry.
+    pub n_control_guides: usize,
+    /// Number of transcription factors perturbed, well expressed ones first in chance.
     pub n_perturbed_tfs: usize,
-    /// Number of other genes knocked down; they have no targets, but cause stress.
+    /// Number of other genes perturbed; they have no targets, but cause stress.
     pub n_perturbed_others: usize,
     /// Guides per perturbed gene.
     pub guides_per_gene: usize,
     /// Cells per guide.
     pub cells_per_guide: usize,
-    /// Smallest and largest share of a gene's production that a guide silences.
-    pub efficiency: (f64, f64),
-    /// Mean stress caused by knocking down a transcription factor and by knocking down another gene.
+    /// What guides do to their gene's production.
+    pub modality: Modality,
+    /// Mean stress caused by perturbing a transcription factor and by perturbing another gene.
     pub stress: (f64, f64),
     /// Median count of a cell that expresses every gene at its reference abundance; noise and programmes add to it.
     pub depth: f64,
@@ -45,11 +47,14 @@ impl Default for ScreenParams {
     fn default() -> Self {
         Self {
             n_controls: 1_000,
+            n_control_guides: 10,
             n_perturbed_tfs: 38,
             n_perturbed_others: 14,
             guides_per_gene: 2,
             cells_per_guide: 20,
-            efficiency: (0.7, 0.95),
+            modality: Modality::Interference {
+                efficiency: (0.7, 0.95),
+            },
             stress: (0.3, 0.8),
             depth: 350.0,
             depth_sd: 0.35,
@@ -72,9 +77,8 @@ impl ScreenParams {
             0.0,
             n_others as f64,
         )?;
-        // Production silenced altogether has no logarithm.
-        check("efficiency.1", self.efficiency.1, 0.0, 0.999)?;
-        check("efficiency.0", self.efficiency.0, 0.0, self.efficiency.1)?;
+        self.modality.check()?;
+        check("n_control_guides", self.n_control_guides as f64, 1.0, 1e4)?;
         check("guides_per_gene", self.guides_per_gene as f64, 1.0, 100.0)?;
         check("stress.0", self.stress.0, 0.0, 10.0)?;
         check("stress.1", self.stress.1, 0.0, 10.0)?;
@@ -95,8 +99,8 @@ impl ScreenParams {
 /// What is known of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
-    /// Position of its guide in [`Screen::guides`], `None` for a control cell.
-    pub guide: Option<usize>,
+    /// Position of its guide in [`Screen::guides`].
+    pub guide: usize,
     /// Cell state.
     pub state: usize,
     /// Donor.
@@ -108,36 +112,36 @@ pub struct Cell {
 /// A simulated screen with what is true of it.
 #[derive(Debug, Clone)]
 pub struct Screen {
-    /// The genes knocked down.
+    /// The genes perturbed.
     pub perturbed: Panel,
-    /// The guides, gene by gene.
+    /// The guides, the non-targeting ones first, then gene by gene.
     pub guides: Vec<Guide>,
     /// The cells in the order of the rows of `counts`.
     pub cells: Vec<Cell>,
     /// Counts of cells × all genes of the world, by symbol; totals are those of the rows.
     pub counts: CountMatrix,
     /// True log fold change (natural) of each gene's expression under each perturbation `[perturbed, gene]`, at the
-    /// mean efficiency of its guides and over the mixture of cell states: direct, indirect and stress effects. It is
+    /// mean effect of its guides and over the mixture of cell states: direct, indirect and stress effects. It is
     /// exactly 0 for a gene that nothing reaches; in counts per 10,000 such a gene moves a little all the same, as
     /// others take more or less of the cell's total.
     pub log_fold_changes: Array2<f64>,
 }
 
 impl Screen {
-    /// The symbol of the gene knocked down in a cell, `None` for a control cell.
+    /// The symbol of the gene perturbed in a cell, `None` for a control cell.
     ///
     /// # Panics
     /// When `cell` is not a row.
     pub fn perturbation(&self, cell: usize) -> Option<&GeneId> {
-        let guide = self.cells[cell].guide?;
-        Some(self.perturbed.gene(self.guides[guide].perturbed))
+        let perturbed = self.guides[self.cells[cell].guide].perturbed?;
+        Some(self.perturbed.gene(perturbed))
     }
 
-    /// The cells as a table: `cell, guide` (`GENE_1`), `perturbation` (`GENE`; both are `control` for control
-    /// cells), `cell_state, donor, batch, n_counts`.
+    /// The cells as a table: `cell, guide` (`GENE_1`, `non-targeting_1`), `perturbation` (`GENE`, `control`),
+    /// `cell_state, donor, batch, n_counts`.
     pub fn cell_table(&self) -> Table {
         const CONTROL: &str = "control";
-        let guide = |cell: &Cell| cell.guide.map_or(CONTROL, |guide| &self.guides[guide].label);
+        let guide = |cell: &Cell| &self.guides[cell.guide].label;
         let gene = |cell| self.perturbation(cell).map_or(CONTROL, GeneId::as_str);
         let cells = &self.cells;
         table(
@@ -174,7 +178,7 @@ impl World {
     /// Simulates a screen. Cells come in random order; each has a stream of its own.
     ///
     /// In a cell every gene has a log expression: cell state, donor, programmes and stress, a factor's own noise, and
-    /// the knock-down of a perturbed gene's production by its guide; the network carries these on to their steady
+    /// the change of a perturbed gene's production by its guide; the network carries these on to their steady
     /// state. Counts are negative binomial around abundance × depth, so that dropout is what low means make of it.
     ///
     /// # Errors
@@ -204,13 +208,13 @@ impl World {
             for (own, shift) in expression.iter_mut().zip(donors.row(cell.donor)) {
                 *own += shift;
             }
-            if let Some(guide) = guide {
-                let guide = &design.guides[guide];
-                self.knock_down(
-                    &mut expression,
-                    &design.knock_downs[guide.perturbed],
-                    guide.efficiency,
-                );
+            let Guide {
+                perturbed,
+                production,
+                ..
+            } = design.guides[guide];
+            if let Some(perturbed) = perturbed {
+                self.perturb(&mut expression, &design.perturbations[perturbed], production);
             }
             self.network().steady_state(&mut expression, cell.state);
             let log_depth = params.depth_sd * draw::normal(rng) + batches[[cell.batch, 0]];
@@ -218,9 +222,9 @@ impl World {
             cells.push(cell);
         }
         let perturbed = design
-            .knock_downs
+            .perturbations
             .iter()
-            .map(|k| self.genes().gene(k.gene).clone());
+            .map(|p| self.genes().gene(p.gene).clone());
         Ok(Screen {
             perturbed: Panel::new(perturbed).expect("a gene is chosen once"),
             cells,
@@ -245,11 +249,11 @@ impl World {
         own
     }
 
-    fn knock_down(&self, own: &mut [f64], knock_down: &KnockDown, efficiency: f64) {
+    fn perturb(&self, own: &mut [f64], perturbation: &Perturbation, production: f64) {
         for (own, loading) in own.iter_mut().zip(self.stress()) {
-            *own += knock_down.stress * loading;
+            *own += perturbation.stress * loading;
         }
-        own[knock_down.gene] += libm::log(1.0 - efficiency);
+        own[perturbation.gene] += libm::log(production);
     }
 
     fn counts(&self, expression: &[f64], depth: f64, rng: &mut ChaCha8Rng) -> impl Iterator<Item = f64> {
@@ -261,12 +265,12 @@ impl World {
     }
 
     /// Mean expression of every gene over the mixture of states, without noise.
-    fn mean_expression(&self, knocked_down: Option<(&KnockDown, f64)>) -> Vec<f64> {
+    fn mean_expression(&self, perturbed: Option<(&Perturbation, f64)>) -> Vec<f64> {
         let mut mean = vec![0.0; self.genes().len()];
         for (state, probability) in self.state_probabilities().into_iter().enumerate() {
             let mut x = self.state_shift(state).to_vec();
-            if let Some((knock_down, efficiency)) = knocked_down {
-                self.knock_down(&mut x, knock_down, efficiency);
+            if let Some((perturbation, production)) = perturbed {
+                self.perturb(&mut x, perturbation, production);
             }
             self.network().steady_state(&mut x, state);
             for (mean, x) in mean.iter_mut().zip(x) {
@@ -278,12 +282,15 @@ impl World {
 
     fn log_fold_changes(&self, design: &Design) -> Array2<f64> {
         let unperturbed = self.mean_expression(None);
-        let mut changes = Array2::zeros((design.knock_downs.len(), unperturbed.len()));
+        let mut changes = Array2::zeros((design.perturbations.len(), unperturbed.len()));
         for (perturbed, mut row) in changes.rows_mut().into_iter().enumerate() {
-            let guides = design.guides.iter().filter(|guide| guide.perturbed == perturbed);
-            let efficiencies: Vec<f64> = guides.map(|guide| guide.efficiency).collect();
-            let efficiency = efficiencies.iter().sum::<f64>() / efficiencies.len() as f64;
-            let expression = self.mean_expression(Some((&design.knock_downs[perturbed], efficiency)));
+            let guides = design
+                .guides
+                .iter()
+                .filter(|guide| guide.perturbed == Some(perturbed));
+            let productions: Vec<f64> = guides.map(|guide| guide.production).collect();
+            let production = productions.iter().sum::<f64>() / productions.len() as f64;
+            let expression = self.mean_expression(Some((&design.perturbations[perturbed], production)));
             for (change, (after, before)) in row.iter_mut().zip(expression.iter().zip(&unperturbed)) {
                 *change = libm::log(after / before);
             }

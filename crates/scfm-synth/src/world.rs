@@ -13,11 +13,25 @@ const TF_ABUNDANCE: f64 = -0.4;
 /// log-normal tail would take so large a share of a cell's counts that its own changes would move everybody's share.
 const ABUNDANCE_CEILING: f64 = 15.0;
 
+/// What worlds have in common, as the cell types of one organism do: the genes and which of them are transcription
+/// factors, the hierarchy of the factors, the answer to stress, the programmes, and in part what follows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// Name of the family; worlds of one family share the streams of this name.
+    pub name: String,
+    /// Share of transcription factors that have the same targets in every world of the family.
+    pub shared_regulons: f64,
+    /// Correlation between worlds of the genes' log abundances.
+    pub abundance_correlation: f64,
+}
+
 /// What a [`World`] is drawn from. The defaults resemble a small panel of a cell line's variable genes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldParams {
-    /// Name of the world; worlds of other names share no random number with it.
+    /// Name of the world; worlds of other names and no common family share no random number with it.
     pub name: String,
+    /// What it shares with other worlds.
+    pub family: Option<Family>,
     /// Number of genes, transcription factors included.
     pub n_genes: usize,
     /// Number of transcription factors.
@@ -47,6 +61,7 @@ impl WorldParams {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            family: None,
             n_genes: 300,
             n_tfs: 50,
             n_states: 3,
@@ -78,6 +93,15 @@ impl WorldParams {
             check(share_name, share, 0.0, 1.0)?;
             check(sd_name, sd, 0.0, 5.0)?;
         }
+        if let Some(family) = &self.family {
+            check("family.shared_regulons", family.shared_regulons, 0.0, 1.0)?;
+            check(
+                "family.abundance_correlation",
+                family.abundance_correlation,
+                0.0,
+                1.0,
+            )?;
+        }
         self.network.check()
     }
 }
@@ -89,6 +113,8 @@ pub struct World {
     params: WorldParams,
     genes: Panel,
     is_tf: Vec<bool>,
+    /// Whether a gene is a factor whose targets are those of the whole family.
+    shared: Vec<bool>,
     network: Network,
     /// Share of each gene among a reference cell's RNA, sum 1.
     abundance: Vec<f64>,
@@ -101,22 +127,35 @@ pub struct World {
 }
 
 impl World {
-    /// Draws a world from the streams of its name. Transcription factors are spread over the panel at random, so
+    /// Draws a world from the streams of its name and of its family. Transcription factors are spread over the panel at random, so
     /// that a position says nothing.
     ///
     /// # Errors
     /// [`Error::Parameter`] for the first parameter out of range.
     pub fn new(params: WorldParams, seeds: Seeds) -> Result<Self, Error> {
         params.check()?;
-        let stream = |purpose| stream(seeds, &params.name, purpose, 0);
+        let (family, shared_regulons, correlation) = match &params.family {
+            Some(family) => (&family.name, family.shared_regulons, family.abundance_correlation),
+            None => (&params.name, 0.0, 0.0),
+        };
+        let own = |purpose| stream(seeds, &params.name, purpose, 0);
+        let common = |purpose| stream(seeds, family, purpose, 0);
 
-        let rng = &mut stream("genes");
+        let rng = &mut common("genes");
         let mut is_tf: Vec<bool> = (0..params.n_genes).map(|i| i < params.n_tfs).collect();
         draw::shuffle(rng, &mut is_tf);
+        let shared: Vec<bool> = is_tf
+            .iter()
+            .map(|tf| tf & draw::chance(rng, shared_regulons))
+            .collect();
+
+        let (rng, own_rng) = (&mut common("common abundance"), &mut own("abundance"));
         let weights: Vec<f64> = is_tf
             .iter()
             .map(|&tf| {
-                let log = params.abundance_sd * draw::normal(rng) + if tf { TF_ABUNDANCE } else { 0.0 };
+                let normal = correlation.sqrt() * draw::normal(rng)
+                    + (1.0 - correlation).sqrt() * draw::normal(own_rng);
+                let log = params.abundance_sd * normal + if tf { TF_ABUNDANCE } else { 0.0 };
                 let weight = libm::exp(log);
                 weight / (1.0 + weight / ABUNDANCE_CEILING)
             })
@@ -126,24 +165,35 @@ impl World {
         let (floor, slope) = params.dispersion;
         let dispersion = abundance
             .iter()
-            .map(|share| (floor + slope / (1_000.0 * share)) * libm::exp(0.3 * draw::normal(rng)))
+            .map(|share| (floor + slope / (1_000.0 * share)) * libm::exp(0.3 * draw::normal(own_rng)))
             .collect();
 
         let loadings = |n, (share, sd), rng: &mut ChaCha8Rng| {
             Array2::from_shape_simple_fn((n, params.n_genes), || sparse_normal(share, sd, rng))
         };
-        let rng = &mut stream("loadings");
-        let state_shifts = loadings(params.n_states, params.state_shift, rng);
+        let state_shifts = loadings(params.n_states, params.state_shift, &mut own("states"));
+        let rng = &mut common("loadings");
         let programmes = loadings(params.n_programmes, params.programme, rng);
         let stress = loadings(1, params.stress, rng).into_raw_vec_and_offset().0;
 
-        let network = Network::draw(&params.network, &is_tf, params.n_states, &mut stream("network"));
+        let regulon = |tf: usize| {
+            let world = if shared[tf] { family } else { &params.name };
+            stream(seeds, world, "regulon", tf as u64)
+        };
+        let network = Network::draw(
+            &params.network,
+            &is_tf,
+            params.n_states,
+            &mut common("network"),
+            regulon,
+        );
         let genes = Panel::new(is_tf.iter().enumerate().map(|(i, &tf)| symbol(i, tf)))
             .expect("every symbol ends in its own number");
         Ok(Self {
             params,
             genes,
             is_tf,
+            shared,
             network,
             abundance,
             dispersion,
@@ -206,7 +256,7 @@ impl World {
     }
 
     /// The true edges as a table: `source, target, sign` (1 or −1), `strength, state` (missing where the edge
-    /// exists in every state).
+    /// exists in every state), `shared` (whether the other worlds of the family have it too).
     pub fn edge_table(&self) -> Table {
         let edges = self.network.edges();
         let sign = |sign| if sign == Sign::Activation { 1.0 } else { -1.0 };
@@ -226,6 +276,10 @@ impl World {
                 (
                     "state",
                     Column::Text(edges.iter().map(|e| e.state.map(state_label)).collect()),
+                ),
+                (
+                    "shared",
+                    Column::flags(edges.iter().map(|e| self.shared[e.source.0])),
                 ),
             ],
         )

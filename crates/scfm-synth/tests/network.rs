@@ -1,8 +1,10 @@
 //! The true network: its shape and its steady state.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use scfm_core::{Seeds, Source, Target};
-use scfm_synth::{Error, Network, NetworkParams, Sign, World, WorldParams};
+use scfm_synth::{Error, Family, Network, NetworkParams, Sign, World, WorldParams};
 
 fn world(params: WorldParams, seed: u64) -> World {
     World::new(params, Seeds::new(seed)).unwrap()
@@ -136,6 +138,57 @@ fn worlds_of_another_name_or_seed_differ() {
     assert_eq!(edges("a", 0), edges("a", 0));
     assert_ne!(edges("a", 0), edges("b", 0));
     assert_ne!(edges("a", 0), edges("a", 1));
+}
+
+fn relative(name: &str, shared_regulons: f64) -> World {
+    let family = Family {
+        name: "kin".to_owned(),
+        shared_regulons,
+        abundance_correlation: 0.7,
+    };
+    let params = WorldParams {
+        family: Some(family),
+        ..WorldParams::new(name)
+    };
+    world(params, 0)
+}
+
+/// The edges of each factor, as target, sign and strength.
+fn regulons(world: &World) -> BTreeMap<usize, Vec<(usize, Sign, f64)>> {
+    let mut regulons: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for edge in world.network().edges() {
+        let targets = regulons.entry(edge.source.0).or_default();
+        targets.push((edge.target.0, edge.sign, edge.strength));
+    }
+    regulons
+}
+
+#[test]
+fn worlds_of_a_family_share_genes_hierarchy_and_the_regulons_asked_for() {
+    for share in [0.0, 0.5, 1.0] {
+        let (a, b) = (relative("a", share), relative("b", share));
+        assert_eq!(a.genes(), b.genes());
+        assert_eq!(a.network().tfs(), b.network().tfs());
+        let (regulons_a, regulons_b) = (regulons(&a), regulons(&b));
+        let same = regulons_a
+            .iter()
+            .filter(|&(tf, regulon)| regulons_b.get(tf) == Some(regulon))
+            .count();
+        let n = regulons_a.len() as f64;
+        let standard_error = (share * (1.0 - share) / n).sqrt();
+        assert!(
+            (same as f64 / n - share).abs() <= 3.0 * standard_error,
+            "{same} of {n} for {share}"
+        );
+        // The table says which they are.
+        let table = a.edge_table();
+        for (row, edge) in a.network().edges().iter().enumerate() {
+            let shared = regulons_a.get(&edge.source.0) == regulons_b.get(&edge.source.0);
+            assert_eq!(table.column("shared").unwrap().display(row), shared.to_string());
+        }
+    }
+    let stranger = world(WorldParams::new("a"), 0);
+    assert_ne!(relative("a", 0.5).network().tfs(), stranger.network().tfs());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scfm_core::{Column, Seeds, Source, Target};
-use scfm_synth::{Error, ReferenceParams, Screen, ScreenParams, Sign, World, WorldParams};
+use scfm_synth::{Error, Modality, ReferenceParams, Screen, ScreenParams, Sign, World, WorldParams};
 
 fn default_screen(seed: u64) -> (World, Screen) {
     let world = World::new(WorldParams::new("test"), Seeds::new(seed)).unwrap();
@@ -38,7 +38,7 @@ fn moments(screen: &Screen) -> BTreeMap<Option<usize>, Vec<(f64, f64, f64)>> {
     let mut cells: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     for (row, cell) in screen.cells.iter().enumerate() {
         cells
-            .entry(cell.guide.map(|g| screen.guides[g].perturbed))
+            .entry(screen.guides[cell.guide].perturbed)
             .or_default()
             .push(row);
     }
@@ -105,7 +105,7 @@ fn auroc(scores: &[f64], positive: &[bool]) -> f64 {
 fn a_seed_gives_the_same_counts_on_every_machine() {
     let world = World::new(WorldParams::new("test"), Seeds::new(7)).unwrap();
     let screen = world.screen(&small(), Seeds::new(7)).unwrap();
-    assert_eq!(hash(&screen), 0xedd3_96c9_14d7_406e, "{:#x}", hash(&screen));
+    assert_eq!(hash(&screen), 0xfe9f_1fc3_2cf1_bf17, "{:#x}", hash(&screen));
     assert_ne!(
         hash(&screen),
         hash(&world.screen(&small(), Seeds::new(8)).unwrap())
@@ -188,6 +188,46 @@ fn knock_downs_lower_their_gene_and_move_direct_targets_the_way_of_their_sign() 
 }
 
 #[test]
+fn activation_raises_its_gene_and_moves_targets_the_other_way_round() {
+    let world = World::new(WorldParams::new("test"), Seeds::new(1)).unwrap();
+    let screen_of = |modality| {
+        let params = ScreenParams {
+            modality,
+            stress: (0.0, 0.0),
+            ..small()
+        };
+        world.screen(&params, Seeds::new(1)).unwrap()
+    };
+    let up = screen_of(Modality::Activation { fold: (4.0, 8.0) });
+    let down = screen_of(Modality::Interference {
+        efficiency: (0.75, 0.875),
+    });
+    assert_eq!(up.perturbed, down.perturbed);
+    assert!(
+        up.guides[small().n_control_guides..]
+            .iter()
+            .all(|g| (4.0..8.0).contains(&g.production))
+    );
+    let (mut opposite, mut moved) = (0, 0);
+    for (perturbed, gene) in up.perturbed.genes().iter().enumerate() {
+        let own = world.genes().position(gene.as_str()).unwrap();
+        assert!(
+            up.log_fold_changes[[perturbed, own]] > 1.3 && down.log_fold_changes[[perturbed, own]] < -1.3
+        );
+        let rows = up
+            .log_fold_changes
+            .row(perturbed)
+            .into_iter()
+            .zip(down.log_fold_changes.row(perturbed));
+        for (a, b) in rows.filter(|(a, b)| a.abs() > 0.1 && b.abs() > 0.1) {
+            moved += 1;
+            opposite += usize::from(a.signum() != b.signum());
+        }
+    }
+    assert!(moved > 20 && opposite * 20 >= moved * 19, "{opposite} of {moved}");
+}
+
+#[test]
 fn true_fold_changes_are_what_the_cells_show() {
     let (_, screen) = default_screen(2);
     let differences = differences(&screen);
@@ -252,15 +292,17 @@ fn labels_fit_the_cells() {
             perturbation
         );
         if perturbation == "control" {
-            assert_eq!(guide, "control");
+            assert!(guide.starts_with("non-targeting_"), "{guide}");
         } else {
             assert!([format!("{perturbation}_1"), format!("{perturbation}_2")].contains(&guide));
         }
         *n_cells_of_guide.entry(guide).or_insert(0) += 1;
     }
-    assert_eq!(n_cells_of_guide.remove("control"), Some(60));
-    assert_eq!(n_cells_of_guide.len(), 12);
-    assert!(n_cells_of_guide.values().all(|&n| n == 5));
+    assert_eq!(n_cells_of_guide.len(), 22);
+    for (guide, n) in n_cells_of_guide {
+        let expected = if guide.starts_with("non-targeting") { 6 } else { 5 };
+        assert_eq!(n, expected, "{guide}");
+    }
     for (row, counts) in screen.counts.counts().outer_iterator().enumerate() {
         let total: f64 = counts.iter().map(|(_, &c)| f64::from(c)).sum();
         assert_eq!(screen.counts.totals()[row], total);
@@ -349,14 +391,32 @@ fn parameters_out_of_range_are_named() {
         (
             "efficiency.1",
             ScreenParams {
-                efficiency: (0.5, 1.0),
+                modality: Modality::Interference {
+                    efficiency: (0.5, 1.0),
+                },
                 ..small()
             },
         ),
         (
             "efficiency.0",
             ScreenParams {
-                efficiency: (0.9, 0.5),
+                modality: Modality::Interference {
+                    efficiency: (0.9, 0.5),
+                },
+                ..small()
+            },
+        ),
+        (
+            "fold.0",
+            ScreenParams {
+                modality: Modality::Activation { fold: (0.5, 4.0) },
+                ..small()
+            },
+        ),
+        (
+            "n_control_guides",
+            ScreenParams {
+                n_control_guides: 0,
                 ..small()
             },
         ),
