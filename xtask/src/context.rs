@@ -72,11 +72,10 @@ pub struct Model {
     pub layer: Option<usize>,
 }
 
-/// The embedded stand-in: paths inside its folder and what differs at its size.
+/// The embedded stand-in: paths inside `fixtures` and what differs at its size.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fixture {
-    pub folder: PathBuf,
     pub data: PathBuf,
     pub model: PathBuf,
     pub references: PathBuf,
@@ -140,6 +139,39 @@ impl Default for Parameters {
     }
 }
 
+impl Parameters {
+    /// What is wrong with the first parameter out of range.
+    pub fn fault(&self) -> Option<String> {
+        let count = |value: usize| value as f64;
+        let any = f64::MAX;
+        let ranges = [
+            ("n_ctrl", count(self.n_ctrl), 2.0, any),
+            ("hvg", count(self.hvg), 2.0, any),
+            ("lfc", self.lfc, 0.0, any),
+            ("de_alpha", self.de_alpha, f64::MIN_POSITIVE, 1.0),
+            ("min_cells", count(self.min_cells), 2.0, any),
+            ("min_positives", count(self.min_positives), 1.0, any),
+            ("min_negatives", count(self.min_negatives), 1.0, any),
+            ("baseline_lfc", self.baseline_lfc, 0.0, any),
+            ("baseline_n_ctrl", count(self.baseline_n_ctrl), 2.0, any),
+            ("folds", count(self.folds), 2.0, any),
+            ("bootstrap", count(self.bootstrap), 1.0, any),
+            ("permutations", count(self.permutations), 1.0, any),
+            ("equivalence", self.equivalence, 0.0, 0.5),
+            ("alpha", self.alpha, f64::MIN_POSITIVE, 1.0),
+        ];
+        let (name, found, low, high) = ranges
+            .into_iter()
+            .find(|(_, found, low, high)| !(low..=high).contains(&found))?;
+        let bounds = match (low, high) {
+            (low, high) if low == f64::MIN_POSITIVE => format!("above 0 and at most {high}"),
+            (low, high) if high == any => format!("at least {low}"),
+            (low, high) => format!("from {low} to {high}"),
+        };
+        Some(format!("{name} is {found}, but must be {bounds}"))
+    }
+}
+
 impl Context {
     /// The context of that name, or in that file.
     pub fn load(name_or_path: &str) -> Result<Self> {
@@ -157,27 +189,35 @@ impl Context {
         })
     }
 
-    /// The one context of a cell type, told apart by modality where there are several.
+    /// The context of a cell type and, where it has several, of a modality. Of several data sets the one whose context
+    /// is named after cell type and modality is meant; the others are picked by name.
     pub fn of_cell_type(cell_type: &str, modality: Option<&str>) -> Result<Self> {
         let plain = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
+        let (cell, modality) = (plain(cell_type), modality.map(plain));
         let known = Self::all()?;
-        let list = known
+        let shown = |contexts: &[&Self]| {
+            let shown = contexts
+                .iter()
+                .map(|c| format!("{} ({}, {})", c.name, c.cell_type, c.modality));
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        let matching: Vec<&Self> = known
             .iter()
-            .map(|c| format!("{} ({})", c.cell_type, c.modality))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let mut matching: Vec<_> = known
-            .into_iter()
-            .filter(|c| plain(&c.cell_type) == plain(cell_type))
-            .filter(|c| modality.is_none_or(|m| plain(m) == plain(&c.modality)))
+            .filter(|c| plain(&c.cell_type) == cell)
+            .filter(|c| modality.as_ref().is_none_or(|m| *m == plain(&c.modality)))
             .collect();
-        match matching.len() {
-            1 => Ok(matching.remove(0)),
-            0 => Err(bad_input(format!(
-                "no context of cell type {cell_type:?}; known are {list}"
+        let names = [cell.clone(), cell + modality.as_deref().unwrap_or_default()];
+        let named = matching.iter().find(|c| names.contains(&plain(&c.name)));
+        match (named, &matching[..]) {
+            (Some(context), _) | (None, [context]) => Ok((*context).clone()),
+            (None, []) => Err(bad_input(format!(
+                "no context of cell type {cell_type:?}{}; known are {}",
+                modality.map_or(String::new(), |m| format!(" and modality {m:?}")),
+                shown(&known.iter().collect::<Vec<_>>())
             ))),
-            _ => Err(bad_input(format!(
-                "several contexts of cell type {cell_type:?}; add --modality; known are {list}"
+            (None, several) => Err(bad_input(format!(
+                "several contexts of cell type {cell_type:?}: {}; pick one by --context",
+                shown(several)
             ))),
         }
     }
@@ -193,9 +233,20 @@ impl Context {
     }
 
     fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|e| bad_input(format!("{}: {e}", path.display())))?;
-        toml::from_str(&text)
-            .map_err(|e| bad_input(format!("{}: not a context: {}", path.display(), one_line(&e))))
+        let wrong = |what: String| bad_input(format!("{}: {what}", path.display()));
+        let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+        let context: Self =
+            toml::from_str(&text).map_err(|e| wrong(format!("not a context: {}", one_line(&e))))?;
+        let small = match &context.fixture {
+            Some(fixture) => context
+                .at_fixture_size(fixture)
+                .map_err(|e| wrong(format!("fixture.parameters: {e}")))?,
+            None => context.clone(),
+        };
+        match context.parameters.fault().or_else(|| small.parameters.fault()) {
+            Some(fault) => Err(wrong(fault)),
+            None => Ok(context),
+        }
     }
 
     /// The same context with the parameters that its fixture's size asks for.
@@ -241,10 +292,33 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_type_and_a_modality_pick_a_context() {
+        let name = |cell_type, modality| Context::of_cell_type(cell_type, modality).map(|c| c.name);
+        for (cell_type, modality, expected) in [
+            ("rpe1", None, "rpe1"),
+            ("k562", None, "k562"),
+            ("K562", Some("CRISPRi"), "k562"),
+            ("k562", Some("crispra"), "k562-crispra"),
+            ("t-cell", None, "t-cell"),
+            ("iPSC neuron", Some("crispri"), "ipsc-neuron"),
+            ("THP-1", None, "papalexi"),
+        ] {
+            assert_eq!(name(cell_type, modality).unwrap(), expected);
+        }
+        let error = name("k562", Some("knockout")).unwrap_err().to_string();
+        assert!(
+            error.contains("dixit-13d") && error.contains("--context"),
+            "{error}"
+        );
+        let error = name("rpe1", Some("crispra")).unwrap_err().to_string();
+        assert!(error.contains("\"crispra\""), "{error}");
+    }
+
+    #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = Context::of_cell_type("hela", None).unwrap_err().to_string();
         assert!(
-            error.contains("hela") && error.contains("RPE1 (crispri)"),
+            error.contains("hela") && error.contains("rpe1 (RPE1, crispri)"),
             "{error}"
         );
     }

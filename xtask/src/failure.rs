@@ -28,8 +28,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 fn is_bad_input(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<scfm_io::Error>();
-        let writing = matches!(io, Some(scfm_io::Error::Io { action: "write", .. }));
-        (io.is_some() && !writing)
+        let of_the_machine = matches!(io, Some(scfm_io::Error::Io { action, .. }) if *action != "read");
+        (io.is_some() && !of_the_machine)
             || cause.is::<BadInput>()
             || cause.is::<scfm_attention::Error>()
             || cause.is::<scfm_grn::Error>()

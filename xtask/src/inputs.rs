@@ -64,7 +64,7 @@ impl Inputs {
     }
 
     fn embedded(context: Context, fixture: &Fixture, args: &EvaluateArgs) -> Result<Self> {
-        let folder = workspace::root().join(&fixture.folder);
+        let folder = workspace::root().join("fixtures");
         let model = args.model.clone().unwrap_or_else(|| folder.join(&fixture.model));
         let references = args
             .references
@@ -93,6 +93,9 @@ impl Inputs {
         }
         context.model.layer = args.layer.or(context.model.layer);
         context.parameters.n_ctrl = args.cells.unwrap_or(context.parameters.n_ctrl);
+        if let Some(fault) = context.parameters.fault() {
+            return Err(bad_input(format!("--cells: {fault}")));
+        }
         let trrust = context
             .references
             .trrust

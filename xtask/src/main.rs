@@ -8,6 +8,7 @@ mod context;
 mod dictionaries;
 mod evidence;
 mod failure;
+mod fixture;
 mod inputs;
 mod memory;
 mod progress;

@@ -3,16 +3,23 @@
 //! A stage is a function from inputs to files. Its key is a hash of everything that its result depends on: input
 //! hashes, parameters, seed, the version of its code. Once its files are written, the key and their hashes are noted
 //! in `stages/<name>.json`; a later run with the same key finds the files whole and does not compute them again.
-//! Whoever needs a stage's result reads its files, so that a resumed run sees exactly what a fresh one saw.
+//! Whoever needs a stage's result reads its files, so that a resumed run sees exactly what a fresh one saw. One process
+//! at a time works in a folder; what an earlier one that was killed left half-written is removed.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::failure::bad_input;
+
+/// The file that is locked while a process works in the folder.
+const LOCK: &str = "stages/.lock";
 
 /// A hash over named parts, in the order in which they are added.
 #[derive(Debug, Clone)]
@@ -55,22 +62,36 @@ struct Receipt {
 pub struct RunFolder {
     path: PathBuf,
     resume: bool,
+    /// Held for as long as somebody works in the folder.
+    _lock: Option<Arc<File>>,
 }
 
 impl RunFolder {
     /// Opens or makes the folder; with `resume` its finished stages are used again.
+    ///
+    /// Fails where another process is at work in it.
     pub fn create(path: PathBuf, resume: bool) -> Result<Self> {
         for folder in ["edges", "tables", "stages"] {
             let folder = path.join(folder);
             fs::create_dir_all(&folder)
                 .with_context(|| format!("{}: cannot make the folder", folder.display()))?;
         }
-        Ok(Self { path, resume })
+        let lock = lock(&path)?;
+        scfm_io::remove_partial_files(&path)?;
+        Ok(Self {
+            path,
+            resume,
+            _lock: lock.map(Arc::new),
+        })
     }
 
     /// The folder as it is, without making it.
     pub fn peek(path: PathBuf, resume: bool) -> Self {
-        Self { path, resume }
+        Self {
+            path,
+            resume,
+            _lock: None,
+        }
     }
 
     /// Path of a file inside the folder.
@@ -114,6 +135,20 @@ impl RunFolder {
             .files
             .iter()
             .all(|(file, hash)| scfm_io::content_hash(&self.file(file)).is_ok_and(|found| found == *hash))
+    }
+}
+
+/// The lock of a run folder; `None` where the file system knows no locks.
+fn lock(folder: &Path) -> Result<Option<File>> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).with_context(|| format!("{}: cannot lock the folder", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(bad_input(format!(
+            "{}: another evaluation is writing this folder; wait for it, or choose another --out",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -4,10 +4,14 @@ use std::path::Path;
 
 use crate::Error;
 
+/// Beginning and end of the names of files that are being written.
+const PARTIAL: (&str, &str) = (".scfm-", ".part");
+
 /// Writes a file so that it appears under its name only when it is whole: the bytes go to a temporary file in the
 /// same folder, are flushed to disk, and the file is then renamed over `path`.
 ///
-/// Folders on the way are made. Where anything fails, whatever stood at `path` stays as it was.
+/// Folders on the way are made. Where anything fails, whatever stood at `path` stays as it was. A process that is
+/// killed half-way leaves the temporary file behind; [`remove_partial_files`] takes such files away.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`, whether the folder, the disk or `write` itself failed.
@@ -29,7 +33,7 @@ fn whole<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<
     };
     std::fs::create_dir_all(folder)?;
     let mut temporary = tempfile::Builder::new();
-    temporary.prefix(".").suffix(".part");
+    temporary.prefix(PARTIAL.0).suffix(PARTIAL.1);
     // A run folder is there to be shared; the private mode of temporary files would stay with the final name.
     #[cfg(unix)]
     temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -40,7 +44,38 @@ fn whole<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<
     file.flush()?;
     file.get_ref().sync_all()?;
     temporary_path.persist(path)?;
+    // The new name is durable only once the folder is.
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
     Ok(result)
+}
+
+/// Removes what killed processes have left half-written in `folder` and the folders below it. Nobody else may be
+/// writing there.
+///
+/// # Errors
+/// [`Error::Io`] with the folder that cannot be listed or the file that cannot be removed.
+pub fn remove_partial_files(folder: &Path) -> Result<(), Error> {
+    let failed = |path: &Path, action, source| Error::Io {
+        path: path.to_owned(),
+        action,
+        source,
+    };
+    let unlisted = |source| failed(folder, "list", source);
+    for entry in std::fs::read_dir(folder).map_err(unlisted)? {
+        let entry = entry.map_err(unlisted)?;
+        let path = entry.path();
+        if entry.file_type().map_err(unlisted)?.is_dir() {
+            remove_partial_files(&path)?;
+            continue;
+        }
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PARTIAL.0) && name.ends_with(PARTIAL.1) {
+            std::fs::remove_file(&path).map_err(|source| failed(&path, "remove", source))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -68,5 +103,25 @@ mod tests {
 
         atomic_write(&path, |file| file.write_all(b"new")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn only_partial_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("edges")).unwrap();
+        for name in [
+            ".scfm-a1.part",
+            "edges/.scfm-b2.part",
+            "edges/a.part",
+            ".part",
+            "scfm",
+        ] {
+            std::fs::write(path(name), b"x").unwrap();
+        }
+        remove_partial_files(folder.path()).unwrap();
+        let left = |name: &str| std::fs::read_dir(path(name)).unwrap().count();
+        assert_eq!((left(""), left("edges")), (3, 1));
+        assert!(remove_partial_files(&path("absent")).is_err());
     }
 }

@@ -11,7 +11,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// `read`, `write`.
+        /// `read`, `write`, `list`, `remove`.
         action: &'static str,
         /// The system's reason.
         source: io::Error,

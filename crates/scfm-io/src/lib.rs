@@ -62,7 +62,7 @@ mod hash;
 mod pickle;
 mod tables;
 
-pub use atomic::atomic_write;
+pub use atomic::{atomic_write, remove_partial_files};
 pub use dictionary::{read_median_dictionary, read_name_dictionary, read_token_dictionary};
 pub use edges::{PairCounts, read_edges, read_pair_counts, write_edges, write_edges_csv, write_pair_counts};
 pub use error::Error;

@@ -1,0 +1,17 @@
+use crate::harness::{Bench, fixture};
+
+#[test]
+fn inspect_names_what_would_be_taken_for_what() {
+    let bench = Bench::new();
+    let printed = bench.ok(&["inspect", fixture("rpe1/screen.h5ad").to_str().unwrap()]);
+    for words in [
+        "3080 cells × 300 genes",
+        "raw counts: X",
+        "perturbations: perturbation",
+        "1000 control cells",
+    ] {
+        assert!(printed.contains(words), "no {words:?} in\n{printed}");
+    }
+    let printed = bench.ok(&["inspect", fixture("model").to_str().unwrap()]);
+    assert!(printed.contains("4 layers × 4 heads"), "{printed}");
+}

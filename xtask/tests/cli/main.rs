@@ -1,0 +1,9 @@
+//! The program as its users run it.
+
+mod bad_inputs;
+mod contexts;
+mod extract;
+mod harness;
+mod inspect;
+mod interruption;
+mod main_job;
