@@ -53,6 +53,12 @@ pub fn describe(error: &anyhow::Error, verbose: bool) -> String {
         }
         line.push_str(&cause);
     }
+    let too_large = error
+        .chain()
+        .any(|cause| matches!(cause.downcast_ref(), Some(scfm_io::Error::TooLarge { .. })));
+    if too_large {
+        line.push_str(" (--memory)");
+    }
     line.replace('\n', " ")
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use scfm_grn::{Format, ReferenceNetwork};
 
 use crate::args::EvaluateArgs;
 use crate::context::{Context, Fixture};
@@ -113,6 +114,10 @@ impl Inputs {
             }
             found => found.filter(|path| path.exists()),
         };
+        // Read here only so that a broken file is known before hours are spent on the model.
+        if let Some(path) = &trrust {
+            ReferenceNetwork::read(path, Format::Trrust)?;
+        }
         let dictionaries = args.dictionaries.clone().unwrap_or_else(|| model.clone());
         Ok(Self {
             context,

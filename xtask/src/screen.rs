@@ -235,6 +235,20 @@ impl ScreenFile {
             .map(|(_, id, _)| id.to_owned())
             .collect::<Vec<_>>()
             .join(", ");
+        let obs = self.h5ad.obs()?.index()?;
+        let in_obs = obs
+            .iter()
+            .filter(|name| vocabulary.names().contains_key(*name) || vocabulary.token(name).is_some())
+            .count();
+        if in_obs as f64 >= LEAST_SHARED * obs.len() as f64 && in_obs > 0 {
+            return Err(bad_input(format!(
+                "{}: the model knows {known} of the {} names in var, but {in_obs} of the {} in obs: the file is \
+                 transposed; write it with cells in rows",
+                self.path.display(),
+                tokens.len(),
+                obs.len()
+            )));
+        }
         let file_is_ensembl = mostly_ensembl(ids.as_deref().unwrap_or(symbols));
         let model_is_ensembl = vocabulary.genes().next().is_some_and(|(_, id, _)| is_ensembl(id));
         let mix_up = match (file_is_ensembl, model_is_ensembl) {
@@ -272,8 +286,9 @@ impl ScreenFile {
                 let borrowed = columns
                     .iter()
                     .map(|(name, labels)| (name.as_str(), labels.as_slice()));
-                let guess = guess_column(borrowed, &reader)
-                    .map_err(|e| anyhow::Error::from(e).context(self.path.display().to_string()))?;
+                let guess = guess_column(borrowed, &reader).map_err(|e| {
+                    bad_input(format!("{}: {e} (--perturbation-column)", self.path.display()))
+                })?;
                 (guess.column, guess.reason)
             }
         };

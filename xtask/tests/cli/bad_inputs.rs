@@ -60,7 +60,7 @@ fn evaluate_screen(bench: &Bench, words: &[&str]) {
         &[
             "evaluate",
             "--cell-type",
-            "rpe1",
+            "k562",
             "--data",
             "screen.h5ad",
             "--model",
@@ -78,7 +78,7 @@ fn the_small_screen_is_sound_until_it_is_spoilt() {
     bench.ok(&[
         "evaluate",
         "--cell-type",
-        "rpe1",
+        "k562",
         "--data",
         "screen.h5ad",
         "--model",
@@ -98,7 +98,7 @@ fn a_file_that_is_no_whole_h5ad_gets_one_line() {
         (&whole[..64], &[]),
         (&whole[..10_000], &[]),
         (&whole[..half], &[]),
-        (&whole[..whole.len() - 1], &[]),
+        (&whole[..whole.len() - 100], &[]),
     ] {
         let bench = Bench::new();
         fs::write(bench.path("screen.h5ad"), bytes).unwrap();
@@ -152,25 +152,20 @@ fn a_broken_row_pointer_or_index_is_named() {
             .write(&path)
             .unwrap();
         // Finds the array among the bytes of the file and spoils its fourth entry.
-        let mut bytes = fs::read(&path).unwrap();
-        let (pattern, spoilt): (Vec<u8>, Vec<u8>) = match broken {
-            "indptr" => {
-                let entries = screen.counts.indptr().raw_storage()[..4].to_vec();
-                let bytes = entries.iter().flat_map(|&e| (e as i64).to_le_bytes()).collect();
-                (bytes, 1_000_000i64.to_le_bytes().to_vec())
-            }
-            _ => {
-                let entries = screen.counts.indices()[..4].to_vec();
-                let bytes = entries.iter().flat_map(|&e| (e as i32).to_le_bytes()).collect();
-                (bytes, 1_000_000i32.to_le_bytes().to_vec())
-            }
+        let entries: Vec<i32> = match broken {
+            "indptr" => screen.counts.indptr().raw_storage()[..4]
+                .iter()
+                .map(|&e| e as i32)
+                .collect(),
+            _ => screen.counts.indices()[..4].iter().map(|&e| e as i32).collect(),
         };
+        let pattern: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+        let mut bytes = fs::read(&path).unwrap();
         let at = bytes
             .windows(pattern.len())
             .position(|window| window == pattern)
             .unwrap_or_else(|| panic!("no {broken} in the file"));
-        let last = at + pattern.len() - spoilt.len();
-        bytes[last..last + spoilt.len()].copy_from_slice(&spoilt);
+        bytes[at + 12..at + 16].copy_from_slice(&1_000_000i32.to_le_bytes());
         fs::write(&path, bytes).unwrap();
         evaluate_screen(&bench, &[&["screen.h5ad"], words].concat());
     }
@@ -294,7 +289,11 @@ fn spoilt_weights_are_refused() {
         bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
         fs::write(path, bytes).unwrap();
     };
-    spoilt_model("model.safetensors", not_a_number, &["model.safetensors", "NaN"]);
+    spoilt_model(
+        "model.safetensors",
+        not_a_number,
+        &["model.safetensors", "not finite"],
+    );
 }
 
 #[test]
@@ -304,7 +303,7 @@ fn a_hostile_or_broken_dictionary_is_refused_and_nothing_of_it_is_run() {
     fs::remove_file(bench.path("model/token_dictionary.json")).unwrap();
     let dictionary = bench.path("model/token_dictionary_gc30M.pkl");
     for (pickle, words) in [
-        (&b"cos\nsystem\n(S'touch pwned'\ntR."[..], &["os"][..]),
+        (&b"cos\nsystem\n(S'touch pwned'\ntR."[..], &["pickle"][..]),
         (
             b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.",
             &["builtins", "eval"],
@@ -347,7 +346,7 @@ fn a_broken_reference_is_named_with_its_line() {
             &["line 2"][..],
         ),
         (b"\xff\xfe\x00\x01\x02", &[]),
-        (b"", &["empty"]),
+        (b"", &["no edge"]),
     ] {
         fs::write(&path, text).unwrap();
         bench.refused(
@@ -373,7 +372,7 @@ fn a_context_file_that_says_something_else_is_refused() {
         (sound.replace("hvg = 300", "lfc = -1.0"), &["lfc"]),
         (sound.replace("hvg = 300", "folds = 1"), &["folds"]),
         (sound.replace("hvg = 300", "alpha = 1.5"), &["alpha"]),
-        (sound.replace("hvg = 300", "n_ctrl = 0"), &["n_ctrl"]),
+        (sound.replace("n_ctrl = 500", "n_ctrl = 0"), &["n_ctrl"]),
     ] {
         assert_ne!(text, sound);
         fs::write(bench.path("mine.toml"), text).unwrap();
