@@ -1,15 +1,74 @@
+use crate::PValue;
+
+/// A probability that corrections can scale: `f64`, or [`PValue`] where values may lie below the smallest float.
+pub trait Probability: Copy {
+    /// The probability 1.
+    const ONE: Self;
+
+    /// This many times the probability, above 1 left as it is.
+    #[must_use]
+    fn times(self, factor: f64) -> Self;
+
+    /// Which of two is smaller.
+    fn order(&self, other: &Self) -> std::cmp::Ordering;
+
+    /// Whether it lies in [0, 1].
+    fn is_valid(&self) -> bool;
+}
+
+impl Probability for f64 {
+    const ONE: Self = 1.0;
+
+    fn times(self, factor: f64) -> Self {
+        self * factor
+    }
+
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        self.total_cmp(other)
+    }
+
+    fn is_valid(&self) -> bool {
+        (0.0..=1.0).contains(self)
+    }
+}
+
+impl Probability for PValue {
+    const ONE: Self = Self::CERTAIN;
+
+    fn times(self, factor: f64) -> Self {
+        // Plain where the float has all its digits, so that both forms give the same adjusted values.
+        match self.p() {
+            p if p > f64::MIN_POSITIVE => Self::new((p * factor).min(1.0)),
+            _ => Self::from_ln(self.ln_p() + factor.ln()),
+        }
+    }
+
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        self.cmp(other)
+    }
+
+    fn is_valid(&self) -> bool {
+        true
+    }
+}
+
 /// Benjamini and Hochberg's false-discovery adjustment (step-up, monotone), in the order of the input.
 ///
 /// An adjusted value at or below α is a discovery at false-discovery rate α under independence or positive
 /// dependence. Oracle: `statsmodels.stats.multitest.multipletests(method="fdr_bh")`.
 ///
 /// ```
-/// assert_eq!(scfm_stats::benjamini_hochberg(&[0.01, 0.04, 0.03]), [0.03, 0.04, 0.04]);
+/// use scfm_stats::{PValue, benjamini_hochberg};
+///
+/// assert_eq!(benjamini_hochberg(&[0.01, 0.04, 0.03]), [0.03, 0.04, 0.04]);
+/// // Values below the smallest float keep their order.
+/// let q = benjamini_hochberg(&[-2000.0, -1000.0].map(PValue::from_ln));
+/// assert!(q[0] < q[1] && q[1].p() == 0.0);
 /// ```
 ///
 /// # Panics
 /// If a value is outside [0, 1] or NaN.
-pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
+pub fn benjamini_hochberg<P: Probability>(p: &[P]) -> Vec<P> {
     step_up(p, 1.0)
 }
 
@@ -19,7 +78,7 @@ pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
 ///
 /// # Panics
 /// As [`benjamini_hochberg`].
-pub fn benjamini_yekutieli(p: &[f64]) -> Vec<f64> {
+pub fn benjamini_yekutieli<P: Probability>(p: &[P]) -> Vec<P> {
     step_up(p, (1..=p.len()).map(|i| 1.0 / i as f64).sum())
 }
 
@@ -27,12 +86,17 @@ pub fn benjamini_yekutieli(p: &[f64]) -> Vec<f64> {
 ///
 /// # Panics
 /// As [`benjamini_hochberg`].
-pub fn holm(p: &[f64]) -> Vec<f64> {
-    let mut adjusted = vec![0.0; p.len()];
-    let mut largest: f64 = 0.0;
+pub fn holm<P: Probability>(p: &[P]) -> Vec<P> {
+    let mut adjusted = p.to_vec();
+    let mut largest: Option<P> = None;
     for (before, &index) in ascending(p).iter().enumerate() {
-        largest = largest.max((p.len() - before) as f64 * p[index]).min(1.0);
-        adjusted[index] = largest;
+        let next = least(p[index].times((p.len() - before) as f64), P::ONE);
+        let next = match largest {
+            Some(largest) if next.order(&largest).is_lt() => largest,
+            _ => next,
+        };
+        adjusted[index] = next;
+        largest = Some(next);
     }
     adjusted
 }
@@ -41,34 +105,38 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
 ///
 /// # Panics
 /// As [`benjamini_hochberg`].
-pub fn bonferroni(p: &[f64]) -> Vec<f64> {
+pub fn bonferroni<P: Probability>(p: &[P]) -> Vec<P> {
     check(p);
-    p.iter().map(|value| (value * p.len() as f64).min(1.0)).collect()
+    p.iter()
+        .map(|value| least(value.times(p.len() as f64), P::ONE))
+        .collect()
 }
 
 /// min over the larger values of `penalty` · m · p / rank.
-fn step_up(p: &[f64], penalty: f64) -> Vec<f64> {
-    let mut adjusted = vec![0.0; p.len()];
-    let mut smallest: f64 = 1.0;
+fn step_up<P: Probability>(p: &[P], penalty: f64) -> Vec<P> {
+    let mut adjusted = p.to_vec();
+    let mut smallest = P::ONE;
     for (before, &index) in ascending(p).iter().enumerate().rev() {
-        smallest = smallest.min(p[index] * penalty * p.len() as f64 / (before + 1) as f64);
+        let factor = penalty * p.len() as f64 / (before + 1) as f64;
+        smallest = least(p[index].times(factor), smallest);
         adjusted[index] = smallest;
     }
     adjusted
 }
 
-fn ascending(p: &[f64]) -> Vec<usize> {
+fn least<P: Probability>(a: P, b: P) -> P {
+    if a.order(&b).is_lt() { a } else { b }
+}
+
+fn ascending<P: Probability>(p: &[P]) -> Vec<usize> {
     check(p);
     let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    order.sort_by(|&a, &b| p[a].order(&p[b]));
     order
 }
 
-fn check(p: &[f64]) {
-    for (index, value) in p.iter().enumerate() {
-        assert!(
-            (0.0..=1.0).contains(value),
-            "p-values must lie in [0, 1], got {value} at {index}"
-        );
+fn check<P: Probability>(p: &[P]) {
+    if let Some(index) = p.iter().position(|value| !value.is_valid()) {
+        panic!("p-values must lie in [0, 1], but the one at {index} does not");
     }
 }

@@ -154,7 +154,7 @@ fn centred(values: &[f64]) -> Vec<f64> {
     scaled.iter().map(|value| (value - mean) / spread).collect()
 }
 
-fn student_p(r: f64, n: usize) -> PValue {
+pub(crate) fn student_p(r: f64, n: usize) -> PValue {
     let square = r * r;
     PValue::from_ln(ln_beta_reg(
         0.5 * (n as f64 - 2.0),
@@ -195,7 +195,7 @@ fn arrangements_p(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// tanh(atanh r ± z √(inflation / (n - 3))).
-fn fisher_interval(r: f64, n: usize, inflation: f64) -> Option<Interval> {
+pub(crate) fn fisher_interval(r: f64, n: usize, inflation: f64) -> Option<Interval> {
     if n < 4 {
         return None;
     }

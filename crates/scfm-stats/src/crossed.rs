@@ -139,22 +139,10 @@ impl Placements {
             .zip(&sorted)
             .enumerate();
         let aurocs = rows.map(|(row, (mut placed, sorted))| {
-            let (n_pos, n_neg) = labels.classes(row);
-            let is_positive = |column: &u32| labels.positive[[row, *column as usize]];
-            let (mut below_pos, mut below_neg) = (0.0, 0.0);
-            for block in sorted.blocks() {
-                let tied_pos = block.iter().filter(|column| is_positive(column)).count() as f64;
-                let tied_neg = block.len() as f64 - tied_pos;
-                for column in block {
-                    placed[*column as usize] = if is_positive(column) {
-                        (below_neg + 0.5 * tied_neg) / n_neg as f64
-                    } else {
-                        1.0 - (below_pos + 0.5 * tied_pos) / n_pos as f64
-                    };
-                }
-                below_pos += tied_pos;
-                below_neg += tied_neg;
-            }
+            sorted.placements(
+                |column| labels.positive[[row, column]],
+                |column, placement| placed[column] = placement,
+            );
             labels
                 .row_auroc(sorted, row)
                 .expect("both classes were checked when sorting")

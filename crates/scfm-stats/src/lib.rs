@@ -54,44 +54,56 @@
 )]
 
 mod bootstrap;
+mod contingency;
 mod correction;
 mod correlation;
 mod crossed;
 mod curves;
+mod delong;
 mod equivalence;
 mod error;
 mod gene_permutation;
 mod grid;
+mod kendall;
 mod mann_whitney;
 mod node_permutation;
 mod p_value;
+mod partial;
 mod permutation;
+mod power;
 mod proportion;
 mod ranks;
 mod result;
 mod signed_rank;
 mod student;
 mod tails;
+mod trend;
 mod two_way_bootstrap;
 
-pub use bootstrap::bootstrap_mean;
-pub use correction::{benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
+pub use bootstrap::{Bootstrap, bootstrap, bootstrap_mean, leave_one_out};
+pub use contingency::{chi_squared, fisher_exact, hypergeometric_enrichment, mcnemar};
+pub use correction::{Probability, benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use correlation::{pearson, spearman, spearman_columns};
 pub use crossed::{CrossedAuroc, CrossedLimits, crossed_auroc, crossed_difference};
 pub use curves::{AveragePrecision, TopK, auroc, average_precision, early_precision_ratio, top_k};
+pub use delong::{delong_auroc, delong_difference};
 pub use equivalence::{non_superiority, tost};
 pub use error::{Error, Undefined, defined};
 pub use gene_permutation::gene_permutation_auroc;
 pub use grid::{LabelledGrid, row_aurocs};
+pub use kendall::kendall;
 pub use mann_whitney::{SortedSample, mann_whitney, mann_whitney_sorted};
 pub use node_permutation::node_permutation_spearman;
 pub use p_value::PValue;
-pub use permutation::permutation_p_interval;
+pub use partial::RankCovariates;
+pub use permutation::{PermutationLimits, PermutationP, permutation_p_interval, permutation_test};
+pub use power::{auroc_power, hanley_mcneil_error, paired_t_pairs, paired_t_power};
 pub use proportion::{binomial_test, clopper_pearson, wilson};
 pub use ranks::{SortedScores, mid_ranks};
 pub use result::{Alternative, EffectKind, Interval, TestResult};
 pub use signed_rank::{Zeros, sign_test, wilcoxon_signed_rank};
 pub use student::{Moments, cohen_d, one_sample_t, paired_t, welch_t, welch_t_from_moments};
+pub use trend::{jonckheere_terpstra, page_trend};
 pub use two_way_bootstrap::{TwoWayBootstrap, two_way_bootstrap};
 
 /// Level of the intervals beside two-sided tests.

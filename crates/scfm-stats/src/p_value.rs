@@ -22,6 +22,9 @@ pub struct PValue {
 }
 
 impl PValue {
+    /// The probability 1.
+    pub(crate) const CERTAIN: Self = Self { p: 1.0, ln_p: 0.0 };
+
     /// The probability `p`.
     ///
     /// # Panics

@@ -138,7 +138,7 @@ fn ln_binomial_p(k: u64, n: u64, share: f64) -> f64 {
 }
 
 /// First index in `low..high` at which the monotone `holds` turns true, else `high`.
-fn bisect(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
+pub(crate) fn bisect(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
     while low < high {
         let middle = low + (high - low) / 2;
         if holds(middle) {
@@ -181,7 +181,8 @@ fn ln_upper(k: u64, n: u64, share: f64) -> f64 {
     }
 }
 
-fn ln_add(a: f64, b: f64) -> f64 {
+/// ln(exp a + exp b).
+pub(crate) fn ln_add(a: f64, b: f64) -> f64 {
     let (high, low) = (a.max(b), a.min(b));
     if low == f64::NEG_INFINITY {
         high

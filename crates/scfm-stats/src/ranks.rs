@@ -104,6 +104,31 @@ impl SortedScores {
         }
     }
 
+    /// Hands out DeLong's placement of each sorted position: of a positive, the share of negatives it beats; of a
+    /// negative, the share of positives that beat it (ties ½). Either mean is the AUROC.
+    pub(crate) fn placements(&self, is_positive: impl Fn(usize) -> bool, mut place: impl FnMut(usize, f64)) {
+        let positives = |block: &[u32]| block.iter().filter(|&&i| is_positive(i as usize)).count() as f64;
+        let n_pos = positives(&self.order);
+        let n_neg = self.order.len() as f64 - n_pos;
+        let (mut below_pos, mut below_neg) = (0.0, 0.0);
+        for block in self.blocks() {
+            let tied_pos = positives(block);
+            let tied_neg = block.len() as f64 - tied_pos;
+            let of_positive = (below_neg + 0.5 * tied_neg) / n_neg;
+            let of_negative = 1.0 - (below_pos + 0.5 * tied_pos) / n_pos;
+            for position in block.iter().map(|&position| position as usize) {
+                let placement = if is_positive(position) {
+                    of_positive
+                } else {
+                    of_negative
+                };
+                place(position, placement);
+            }
+            below_pos += tied_pos;
+            below_neg += tied_neg;
+        }
+    }
+
     /// Wins of positives over negatives under the weights (as positive, as negative) of each position, one of them 0.
     pub(crate) fn wins(&self, weight: impl Fn(usize) -> (u64, u64)) -> Wins {
         let mut wins = Wins {

@@ -40,6 +40,10 @@ pub enum EffectKind {
     RankBiserial,
     /// A share of successes.
     Proportion,
+    /// Ratio of odds; null value 1.
+    OddsRatio,
+    /// Association in a table of counts, in [0, 1].
+    CramerV,
 }
 
 impl EffectKind {
@@ -53,6 +57,8 @@ impl EffectKind {
             Self::MeanDifference => "mean_difference",
             Self::RankBiserial => "rank_biserial",
             Self::Proportion => "proportion",
+            Self::OddsRatio => "odds_ratio",
+            Self::CramerV => "cramer_v",
         }
     }
 }

@@ -88,6 +88,105 @@ pub(crate) fn t_upper_quantile(tail: f64, df: f64) -> f64 {
     t
 }
 
+/// The z with P(Z < z) = `share`, for `share` within (0, 1).
+pub(crate) fn normal_quantile(share: f64) -> f64 {
+    match share {
+        0.5 => 0.0,
+        share if share < 0.5 => -normal_upper_quantile(share),
+        share => normal_upper_quantile(1.0 - share),
+    }
+}
+
+/// ln P(X > x) of the χ² distribution with `df` degrees of freedom.
+pub(crate) fn ln_chi_squared_sf(x: f64, df: f64) -> f64 {
+    const MAX_TERMS: usize = 1_000_000;
+    let (a, x) = (0.5 * df, 0.5 * x);
+    if x <= 0.0 {
+        return 0.0;
+    }
+    if x.is_infinite() {
+        return f64::NEG_INFINITY;
+    }
+    // ln of x^a e^-x / Γ(a).
+    let ln_front = a * x.ln() - x - lgamma(a);
+    if x < a + 1.0 {
+        // The series of the lower tail (DLMF 8.7.1).
+        let (mut term, mut sum) = (1.0 / a, 1.0 / a);
+        for n in 1..MAX_TERMS {
+            term *= x / (a + n as f64);
+            sum += term;
+            if term < sum * f64::EPSILON {
+                break;
+            }
+        }
+        return (-(ln_front + sum.ln()).exp()).ln_1p();
+    }
+    // The continued fraction of the upper tail (DLMF 8.9.2), modified Lentz algorithm.
+    let mut b = x + 1.0 - a;
+    let mut c = 1e300;
+    let mut d = 1.0 / b;
+    let mut fraction = d;
+    for n in 1..MAX_TERMS {
+        let n = n as f64;
+        let numerator = -n * (n - a);
+        b += 2.0;
+        d = 1.0 / (numerator * d + b);
+        c = b + numerator / c;
+        fraction *= c * d;
+        if (c * d - 1.0).abs() < 4.0 * f64::EPSILON {
+            break;
+        }
+    }
+    ln_front + fraction.ln()
+}
+
+/// ln of the binomial probability of `k` successes in `n` trials with chances `p` and `q` = 1 - `p`, for large `n`
+/// without cancellation (Loader 2000).
+pub(crate) fn ln_binomial_mass(k: f64, n: f64, p: f64, q: f64) -> f64 {
+    if p == 0.0 || q == 0.0 {
+        let certain = (p == 0.0 && k == 0.0) || (q == 0.0 && k == n);
+        return if certain { 0.0 } else { f64::NEG_INFINITY };
+    }
+    if k == 0.0 {
+        return if p > 0.5 { n * q.ln() } else { n * (-p).ln_1p() };
+    }
+    if k == n {
+        return if q > 0.5 { n * p.ln() } else { n * (-q).ln_1p() };
+    }
+    let rest = n - k;
+    stirling_error(n) - stirling_error(k) - stirling_error(rest) - deviance(k, n * p) - deviance(rest, n * q)
+        + 0.5 * (n / (2.0 * PI * k * rest)).ln()
+}
+
+/// ln n! - [(n + ½) ln n - n + ½ ln 2π], for n ≥ 1.
+fn stirling_error(n: f64) -> f64 {
+    if n < STIRLING {
+        lgamma(n + 1.0) - (n + 0.5) * n.ln() + n - 0.5 * (2.0 * PI).ln()
+    } else {
+        stirling_rest(n)
+    }
+}
+
+/// x ln(x / m) + m - x, with its digits where x is near m.
+fn deviance(x: f64, m: f64) -> f64 {
+    let difference = x - m;
+    if difference.abs() >= 0.1 * (x + m) {
+        return x * (x / m).ln() + m - x;
+    }
+    let v = difference / (x + m);
+    let mut sum = difference * v;
+    let mut power = 2.0 * x * v;
+    for j in 1..1000 {
+        power *= v * v;
+        let next = sum + power / f64::from(2 * j + 1);
+        if next == sum {
+            break;
+        }
+        sum = next;
+    }
+    sum
+}
+
 /// ln I_x(a, b), the regularised incomplete beta function, at x with y = 1 - x.
 ///
 /// Both x and y are asked for since the smaller one carries the digits.
@@ -211,6 +310,34 @@ mod tests {
             }
         }
         close(normal_upper_quantile(0.025), 1.959_963_984_540_054);
+    }
+
+    #[test]
+    fn chi_squared_tail_has_closed_forms() {
+        for x in [0.01f64, 0.7, 2.0, 30.0, 2_000.0] {
+            // Two degrees of freedom make an exponential distribution, one the square of a normal one.
+            close(ln_chi_squared_sf(x, 2.0), -0.5 * x);
+            close(ln_chi_squared_sf(x, 1.0), LN_2 + ln_normal_sf(x.sqrt()));
+            close(ln_chi_squared_sf(x, 4.0), (0.5 * x).ln_1p() - 0.5 * x);
+        }
+    }
+
+    #[test]
+    fn binomial_mass_agrees_with_factorials() {
+        for (k, n, p) in [
+            (0.0, 7.0, 0.3),
+            (3.0, 7.0, 0.3),
+            (7.0, 7.0, 0.9),
+            (50.0, 120.0, 0.4),
+        ] {
+            let choose = lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0);
+            close(
+                ln_binomial_mass(k, n, p, 1.0 - p),
+                choose + k * f64::ln(p) + (n - k) * f64::ln(1.0 - p),
+            );
+        }
+        assert_eq!(ln_binomial_mass(0.0, 5.0, 0.0, 1.0), 0.0);
+        assert_eq!(ln_binomial_mass(1.0, 5.0, 0.0, 1.0), f64::NEG_INFINITY);
     }
 
     #[test]

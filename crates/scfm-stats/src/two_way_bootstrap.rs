@@ -1,10 +1,9 @@
 use ndarray::{Array2, ArrayView2};
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::CONFIDENCE;
-use crate::bootstrap::{percentile_interval, resamples};
+use crate::bootstrap::{draw_counts, percentile_interval, resamples};
 use crate::error::Error;
 use crate::grid::LabelledGrid;
 use crate::ranks::SortedScores;
@@ -104,13 +103,4 @@ pub fn two_way_bootstrap(
     let replicates = Array2::from_shape_vec((n, scores.len()), replicates.concat())
         .expect("every resample holds a mean per score");
     Ok(TwoWayBootstrap { means, replicates })
-}
-
-/// How often each of `n` units is drawn in `n` draws with replacement.
-fn draw_counts(n: usize, rng: &mut ChaCha8Rng) -> Vec<u64> {
-    let mut counts = vec![0; n];
-    for _ in 0..n {
-        counts[rng.random_range(0..n)] += 1;
-    }
-    counts
 }
