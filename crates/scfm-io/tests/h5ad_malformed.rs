@@ -108,6 +108,7 @@ fn hdf5_that_is_no_h5ad_is_said_so() {
         "{error}"
     );
 
+    // Tables of records are read; a table of something else is none.
     let mut other = FileBuilder::new();
     other
         .create_dataset("obs")
@@ -115,7 +116,15 @@ fn hdf5_that_is_no_h5ad_is_said_so() {
         .unwrap();
     let error = read_error(&Temporary::new(&other.finish().unwrap()));
     assert!(
-        matches!(&error, Error::Encoding { object, found, .. } if object == "obs" && found == "a compound type")
+        error.to_string().ends_with("there is no var; the file has obs"),
+        "{error}"
+    );
+    let mut other = FileBuilder::new();
+    other.create_dataset("obs").with_f32_data(&[1.0]);
+    let error = read_error(&Temporary::new(&other.finish().unwrap()));
+    assert!(
+        matches!(&error, Error::Encoding { object, found, .. } if object == "obs" && found == "an array of f32"),
+        "{error}"
     );
 }
 

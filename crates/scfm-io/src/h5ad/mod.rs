@@ -3,8 +3,10 @@
 mod counts;
 mod frame;
 mod genes;
+mod heap;
 mod matrix;
 mod pure;
+mod record;
 mod store;
 mod writer;
 
@@ -19,7 +21,7 @@ pub use writer::{CountType, H5adWriter};
 
 use crate::Error;
 use counts::{Look, look};
-use matrix::{Layout, Matrix, var_path};
+use matrix::{Layout, Matrix, matrix_path, var_path};
 use store::{Element, Node, Source};
 
 /// How much memory reading a file may take.
@@ -177,7 +179,7 @@ impl H5ad {
     /// # Errors
     /// [`Error::Missing`], [`Error::Encoding`] where there is none.
     pub fn var_of(&self, matrix: &MatrixName) -> Result<Frame<'_>, Error> {
-        Frame::open(&self.source, var_path(matrix))
+        Frame::open(&self.source, var_path(&self.source, matrix)?)
     }
 
     /// Identifiers of the columns of a matrix: the index of its `var`, or one of its columns; an empty name where
@@ -212,7 +214,7 @@ impl H5ad {
             Element::Text => array.texts()?.pop().map(Scalar::Text),
             Element::Bool => array.integers(0..1)?.pop().map(|flag| Scalar::Bool(flag != 0)),
             Element::Integer { .. } | Element::Float { .. } => array.numbers(0..1)?.pop().map(Scalar::Number),
-            Element::Other(_) => None,
+            Element::Record { .. } | Element::Other(_) => None,
         })
     }
 
@@ -234,7 +236,7 @@ impl H5ad {
     pub fn matrix_names(&self) -> Result<Vec<MatrixName>, Error> {
         let mut names = Vec::new();
         for name in [MatrixName::X, MatrixName::Raw] {
-            if self.source.has(&name.to_string())? {
+            if self.source.has(&matrix_path(&self.source, &name)?)? {
                 names.push(name);
             }
         }

@@ -61,10 +61,18 @@ pub(super) struct Chunk {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Element {
-    Integer { name: &'static str },
-    Float { name: &'static str },
+    Integer {
+        name: &'static str,
+    },
+    Float {
+        name: &'static str,
+    },
     Bool,
     Text,
+    /// Records, whose fields stand below the dataset as datasets of their own: `obs/n_genes`.
+    Record {
+        fields: Vec<String>,
+    },
     Other(String),
 }
 
@@ -74,8 +82,22 @@ impl Element {
             Self::Integer { name } | Self::Float { name } => name,
             Self::Bool => "bool",
             Self::Text => "string",
+            Self::Record { .. } => "a compound type",
             Self::Other(name) => name,
         }
+    }
+}
+
+/// The name of a filter by its number registered with The HDF Group; `None` for a checksum, which compresses nothing.
+pub(super) fn filter_name(filter: u16) -> Option<String> {
+    match filter {
+        1 => Some("gzip".to_owned()),
+        2 => Some("shuffle".to_owned()),
+        3 => None,
+        32000 => Some("lzf".to_owned()),
+        32001 => Some("blosc".to_owned()),
+        32015 => Some("zstd".to_owned()),
+        other => Some(format!("filter {other}")),
     }
 }
 
