@@ -58,6 +58,7 @@ fn read_all(path: &Path) -> Result<(), Error> {
         path,
         &ReadLimits {
             memory_budget: 1 << 24,
+            ..ReadLimits::default()
         },
     )?;
     file.summary()?;
@@ -306,7 +307,10 @@ fn declared_sizes_are_checked_against_the_budget() {
         0
     );
 
-    let tiny = ReadLimits { memory_budget: 100 };
+    let tiny = ReadLimits {
+        memory_budget: 100,
+        ..ReadLimits::default()
+    };
     let file = H5ad::open(&golden("plain.h5ad"), &tiny).unwrap();
     assert!(matches!(file.obs().unwrap().index(), Err(Error::TooLarge { .. })));
     let ids: Vec<String> = (0..N_GENES).map(|gene| gene.to_string()).collect();

@@ -105,7 +105,7 @@ impl Store for PureStore {
     }
 
     fn dataset(&self, path: &str) -> Result<Box<dyn Dataset>, StoreError> {
-        if self.object(path)? == None
+        if self.object(path)?.is_none()
             && let Some(field) = self.field(path)?
         {
             return Ok(Box::new(field));
