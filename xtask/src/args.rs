@@ -14,6 +14,9 @@ pub struct Cli {
     /// Worker threads; results do not depend on it [default: all cores]
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
+    /// Library that reads h5ad files; libhdf5 (where built in) is for trusted files only
+    #[arg(long, global = true, value_enum, default_value_t = Hdf5::Pure, value_name = "LIBRARY")]
+    pub hdf5: Hdf5,
     /// No progress on stderr
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -192,4 +195,22 @@ pub enum ModelSize {
     /// Geneformer V1, 6 layers × 4 heads, 10.3 million parameters
     #[value(name = "v1-10m")]
     V1_10m,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Hdf5 {
+    Pure,
+    #[cfg(feature = "libhdf5")]
+    #[value(name = "libhdf5")]
+    LibHdf5,
+}
+
+impl From<Hdf5> for scfm_io::Backend {
+    fn from(library: Hdf5) -> Self {
+        match library {
+            Hdf5::Pure => Self::Pure,
+            #[cfg(feature = "libhdf5")]
+            Hdf5::LibHdf5 => Self::LibHdf5,
+        }
+    }
 }

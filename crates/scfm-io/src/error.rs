@@ -112,7 +112,10 @@ pub enum Error {
     },
     /// A value that no count can have: negative, fractional, not a number, or above 16,777,216 (2²⁴), the largest
     /// count that single precision holds exactly.
-    #[error("{}: {matrix}: cell {cell} (row {row}), gene {gene}: {value} is not a count", path.display())]
+    #[error(
+        "{}: {matrix}: cell {cell} (row {row}), gene {gene}: {} is not a count",
+        path.display(), shown(*value)
+    )]
     NotACount {
         /// The file.
         path: PathBuf,
@@ -210,6 +213,16 @@ impl Error {
             path: path.to_owned(),
             reason: reason.into(),
         }
+    }
+}
+
+/// A value as it is stored: single precision would otherwise show digits that nobody wrote.
+pub(crate) fn shown(value: f64) -> String {
+    let single = value as f32;
+    if f64::from(single).to_bits() == value.to_bits() {
+        single.to_string()
+    } else {
+        value.to_string()
     }
 }
 

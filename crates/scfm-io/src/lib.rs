@@ -67,8 +67,8 @@ pub use dictionary::{read_median_dictionary, read_name_dictionary, read_token_di
 pub use edges::{PairCounts, read_edges, read_pair_counts, write_edges, write_edges_csv, write_pair_counts};
 pub use error::Error;
 pub use h5ad::{
-    ColumnSummary, CountType, Frame, FrameColumn, GeneMap, H5ad, H5adWriter, MatrixName, MatrixSummary,
-    ReadLimits, Scalar, Summary, strip_version,
+    Backend, ColumnSummary, CountType, Frame, FrameColumn, GeneMap, H5ad, H5adWriter, MatrixName,
+    MatrixSummary, ReadLimits, Scalar, Summary, strip_version,
 };
 pub use hash::content_hash;
 pub use tables::{Metadata, read_table, write_csv, write_table};

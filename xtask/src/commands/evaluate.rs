@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use scfm_core::Seeds;
-use scfm_io::ReadLimits;
+use scfm_io::{Backend, ReadLimits};
 
 use crate::analyses;
 use crate::args::EvaluateArgs;
@@ -22,7 +22,7 @@ use crate::{memory, run_folder};
 /// Exit code where `--strict` is given and an analysis could not run.
 const INCOMPLETE: u8 = 3;
 
-pub fn run(args: &EvaluateArgs, progress: Progress) -> Result<ExitCode> {
+pub fn run(args: &EvaluateArgs, backend: Backend, progress: Progress) -> Result<ExitCode> {
     let start = Instant::now();
     let context = match (&args.context, &args.cell_type) {
         (Some(context), _) => Context::load(context)?,
@@ -39,6 +39,7 @@ pub fn run(args: &EvaluateArgs, progress: Progress) -> Result<ExitCode> {
     }
     let limits = ReadLimits {
         memory_budget: memory::budget(args.memory)?,
+        backend,
     };
     let bench = Workbench::open(&inputs, Seeds::new(args.seed), args.orientation, limits, progress)?;
     for column in &bench.columns {

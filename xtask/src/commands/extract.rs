@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer};
 use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_core::{Panel, Seeds};
-use scfm_io::{ReadLimits, content_hash, write_edges, write_pair_counts};
+use scfm_io::{Backend, ReadLimits, content_hash, write_edges, write_pair_counts};
 use scfm_perturb::highly_variable;
 
 use crate::args::ExtractArgs;
@@ -20,7 +20,7 @@ use crate::screen::ScreenFile;
 /// Cells read from the file at a time.
 const BLOCK: usize = 4096;
 
-pub fn run(args: &ExtractArgs, progress: Progress) -> Result<()> {
+pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<()> {
     for path in [&args.data, &args.model].into_iter().chain(&args.dictionaries) {
         if !path.exists() {
             return Err(bad_input(format!("{}: no such file or folder", path.display())));
@@ -31,6 +31,7 @@ pub fn run(args: &ExtractArgs, progress: Progress) -> Result<()> {
     let layers = layers(&args.layers, model.n_layers())?;
     let limits = ReadLimits {
         memory_budget: memory::budget(args.memory)?,
+        backend,
     };
     let screen = ScreenFile::open(&args.data, None, &limits)?;
     let vocabulary = checkpoint.vocabulary();

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use scfm_attention::geneformer::Checkpoint;
-use scfm_io::{H5ad, ReadLimits};
+use scfm_io::{Backend, H5ad, ReadLimits};
 use scfm_perturb::{Assignment, LabelReader, guess_column};
 
 use crate::args::InspectArgs;
 use crate::context::Parameters;
 use crate::failure::bad_input;
 
-pub fn run(args: &InspectArgs) -> Result<()> {
+pub fn run(args: &InspectArgs, backend: Backend) -> Result<()> {
     if !args.path.exists() {
         return Err(bad_input(format!(
             "{}: no such file or folder",
@@ -19,7 +19,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     if args.path.is_dir() {
         inspect_model(args)
     } else {
-        inspect_screen(args)
+        inspect_screen(args, backend)
     }
 }
 
@@ -48,8 +48,12 @@ fn inspect_model(args: &InspectArgs) -> Result<()> {
     Ok(())
 }
 
-fn inspect_screen(args: &InspectArgs) -> Result<()> {
-    let file = H5ad::open(&args.path, &ReadLimits::default())?;
+fn inspect_screen(args: &InspectArgs, backend: Backend) -> Result<()> {
+    let limits = ReadLimits {
+        backend,
+        ..ReadLimits::default()
+    };
+    let file = H5ad::open(&args.path, &limits)?;
     let summary = file.summary()?;
     println!(
         "{}: {} cells × {} genes",

@@ -2,6 +2,7 @@
 
 use super::matrix::{Layout, Matrix, is_count};
 use crate::Error;
+use crate::error::shown;
 
 /// Runs of entries looked at, spread evenly over the matrix, and the length of each. A normalised matrix shows a
 /// fraction among its first few values; a run per eighth of the file also meets files glued together from several.
@@ -26,8 +27,9 @@ impl Look {
             Self::Counts => format!("{} holds counts", matrix.name),
             Self::Empty => format!("{} holds nothing but zeros where it was looked at", matrix.name),
             Self::NotCounts { row, column, value } => format!(
-                "{} has {value} for cell {}, gene {}",
+                "{} has {} for cell {}, gene {}",
                 matrix.name,
+                shown(*value),
                 matrix.cell_name(*row),
                 matrix.gene_name(*column)
             ),

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::store::{Attribute, Element, Node, Source};
+use super::store::{Array, Attribute, Element, Node, Source};
 use crate::Error;
 
 /// A dataframe of an h5ad file: `obs`, a row per cell, or `var`, a row per gene.
@@ -10,6 +10,7 @@ pub struct Frame<'a> {
     index: String,
     columns: Vec<String>,
     n_rows: u64,
+    is_records: bool,
 }
 
 /// The values of one dataframe column.
@@ -106,11 +107,7 @@ impl<'a> Frame<'a> {
     pub(super) fn open(source: &'a Source, path: &str) -> Result<Self, Error> {
         match source.node(path)? {
             Some(Node::Group) => {}
-            Some(Node::Dataset) => {
-                let expected = "a dataframe group (re-save the file with anndata 0.7 or later)";
-                let found = source.array(path)?.dataset.element().name().to_owned();
-                return Err(source.encoding(path, found, expected));
-            }
+            Some(Node::Dataset) => return Self::of_records(source, path),
             None => return Err(source.missing(path)),
         }
         let mut attributes = source.attributes(path)?;
@@ -129,9 +126,34 @@ impl<'a> Frame<'a> {
             index,
             columns,
             n_rows: 0,
+            is_records: false,
         };
         frame.n_rows = frame.stored_rows()?;
         Ok(frame)
+    }
+
+    /// The layout before anndata 0.7: one dataset of records, the index among its fields.
+    fn of_records(source: &'a Source, path: &str) -> Result<Self, Error> {
+        let table = source.array(path)?;
+        let Element::Record { fields } = table.dataset.element() else {
+            let found = format!("an array of {}", table.dataset.element().name());
+            return Err(source.encoding(path, found, "a dataframe"));
+        };
+        let mut columns = fields.clone();
+        // pandas calls the index so where it has no name of its own; else it comes first.
+        let index = columns.iter().position(|name| name == "index").unwrap_or(0);
+        if table.shape().len() != 1 || columns.is_empty() {
+            let found = format!("records of {} fields in shape {:?}", columns.len(), table.shape());
+            return Err(source.encoding(path, found, "one record per row"));
+        }
+        Ok(Self {
+            source,
+            path: path.to_owned(),
+            index: columns.remove(index),
+            columns,
+            n_rows: table.n_rows(),
+            is_records: true,
+        })
     }
 
     /// Names of the columns in the file's order, without the index.
@@ -180,9 +202,9 @@ impl<'a> Frame<'a> {
                         _ => encoding,
                     }
                 }
-                Some(Node::Dataset) => match self.legacy_categories(name) {
-                    Some(categories) if self.source.has(&categories)? => self.categorical(&categories)?,
-                    _ => self.source.array(&path)?.dataset.element().name().to_owned(),
+                Some(Node::Dataset) => match self.legacy_categories(name)? {
+                    Some(categories) => self.categorical(&categories)?,
+                    None => self.source.array(&path)?.dataset.element().name().to_owned(),
                 },
                 None => "missing".to_owned(),
             };
@@ -206,9 +228,20 @@ impl<'a> Frame<'a> {
         format!("{}/{name}", self.path)
     }
 
-    /// Where anndata before 0.8 kept the categories of a column; names with a slash never had any.
-    fn legacy_categories(&self, name: &str) -> Option<String> {
-        (!name.contains('/')).then(|| format!("{}/__categories/{name}", self.path))
+    /// Where anndata before 0.8 kept the categories of a column, if it has any: beside the columns, and before 0.7 in
+    /// `uns`. Names with a slash never had any.
+    fn legacy_categories(&self, name: &str) -> Result<Option<String>, Error> {
+        let path = match self.is_records {
+            true => format!("uns/{name}_categories"),
+            false => format!("{}/__categories/{name}", self.path),
+        };
+        if name.contains('/') || !self.source.has(&path)? {
+            return Ok(None);
+        }
+        // Another column of the same name, in the other table, may be the one that has categories.
+        let codes = self.source.array(&self.at(name))?;
+        let has_codes = matches!(codes.dataset.element(), Element::Integer { .. });
+        Ok(has_codes.then_some(path))
     }
 
     fn stored_rows(&self) -> Result<u64, Error> {
@@ -223,11 +256,9 @@ impl<'a> Frame<'a> {
 
     fn read(&self, name: &str) -> Result<FrameColumn, Error> {
         let path = self.at(name);
-        let column = match self.legacy_categories(name) {
-            Some(categories) if self.source.has(&categories)? => {
-                categorical_column(self.source, &path, &categories)?
-            }
-            _ => read_column(self.source, &path)?,
+        let column = match self.legacy_categories(name)? {
+            Some(categories) => categorical_column(self.source, &path, &categories)?,
+            None => read_column(self.source, &path)?,
         };
         if column.len() as u64 == self.n_rows {
             Ok(column)
@@ -265,6 +296,11 @@ fn read_array(source: &Source, path: &str) -> Result<FrameColumn, Error> {
             "one value per row",
         ));
     }
+    flat(&array)
+}
+
+/// All values of an array, whatever its shape.
+fn flat(array: &Array<'_>) -> Result<FrameColumn, Error> {
     match array.dataset.element() {
         Element::Text => Ok(FrameColumn::Text(array.texts()?.into_iter().map(Some).collect())),
         Element::Bool => {
@@ -278,7 +314,7 @@ fn read_array(source: &Source, path: &str) -> Result<FrameColumn, Error> {
 }
 
 fn categorical_column(source: &Source, codes: &str, categories: &str) -> Result<FrameColumn, Error> {
-    let labels = read_column(source, categories)?.labels();
+    let labels = categories_of(source, categories)?.labels();
     let categories: Vec<String> = labels.into_iter().map(Option::unwrap_or_default).collect();
     let array = source.array(codes)?;
     let code = |(at, code): (usize, i64)| match code {
@@ -299,6 +335,23 @@ fn categorical_column(source: &Source, codes: &str, categories: &str) -> Result<
         .map(code)
         .collect::<Result<_, _>>()?;
     Ok(FrameColumn::Categorical { codes, categories })
+}
+
+/// The categories of a column: plain values or values with a mask. Categories that have categories are refused, since
+/// a group that is its own child would have them without end.
+fn categories_of(source: &Source, path: &str) -> Result<FrameColumn, Error> {
+    match source.node(path)? {
+        Some(Node::Group) => nullable_column(source, path),
+        _ => {
+            let array = source.array(path)?;
+            // A single category was once written as a single value.
+            if array.shape().is_empty() {
+                flat(&array)
+            } else {
+                read_array(source, path)
+            }
+        }
+    }
 }
 
 /// Values with a mask that is true where a value is missing.

@@ -60,7 +60,7 @@ pub(super) enum Layout<'a> {
 
 impl<'a> Matrix<'a> {
     pub(super) fn open(source: &'a Source, name: &MatrixName) -> Result<Self, Error> {
-        let path = name.to_string();
+        let path = matrix_path(source, name)?;
         let (layout, shape) = match source.node(&path)? {
             None => return Err(source.missing(&path)),
             Some(Node::Dataset) => {
@@ -260,22 +260,29 @@ impl<'a> Matrix<'a> {
 
     /// A cell's name for a message; its number where the names cannot be read.
     pub(super) fn cell_name(&self, row: usize) -> String {
-        named(self.source, "obs", row)
+        named(self.source, Ok("obs"), row)
     }
 
     /// A gene's name for a message.
     pub(super) fn gene_name(&self, column: usize) -> String {
-        named(self.source, var_path(&self.name), column)
+        named(self.source, var_path(self.source, &self.name), column)
     }
 }
 
+/// Where a matrix stands; anndata before 0.7 wrote `raw.X` beside `X`.
+pub(super) fn matrix_path(source: &Source, name: &MatrixName) -> Result<String, Error> {
+    let path = name.to_string();
+    let is_old = *name == MatrixName::Raw && !source.has(&path)? && source.has("raw.X")?;
+    Ok(if is_old { "raw.X".to_owned() } else { path })
+}
+
 /// Where the genes of a matrix are described.
-pub(super) fn var_path(name: &MatrixName) -> &'static str {
-    if *name == MatrixName::Raw {
-        "raw/var"
-    } else {
-        "var"
-    }
+pub(super) fn var_path(source: &Source, name: &MatrixName) -> Result<&'static str, Error> {
+    Ok(match name {
+        MatrixName::Raw if !source.has("raw/var")? && source.has("raw.var")? => "raw.var",
+        MatrixName::Raw => "raw/var",
+        _ => "var",
+    })
 }
 
 /// Counts of the cells read so far, over the genes of the panel.
@@ -457,8 +464,8 @@ fn check_indptr(
     Ok(())
 }
 
-fn named(source: &Source, frame: &str, position: usize) -> String {
-    let names = Frame::open(source, frame).and_then(|frame| frame.index());
+fn named(source: &Source, frame: Result<&str, Error>, position: usize) -> String {
+    let names = frame.and_then(|frame| Frame::open(source, frame)?.index());
     names
         .ok()
         .and_then(|names| names.into_iter().nth(position))

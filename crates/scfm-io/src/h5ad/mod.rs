@@ -3,8 +3,12 @@
 mod counts;
 mod frame;
 mod genes;
+mod heap;
+#[cfg(feature = "libhdf5")]
+mod libhdf5;
 mod matrix;
 mod pure;
+mod record;
 mod store;
 mod writer;
 
@@ -19,21 +23,37 @@ pub use writer::{CountType, H5adWriter};
 
 use crate::Error;
 use counts::{Look, look};
-use matrix::{Layout, Matrix, var_path};
+use matrix::{Layout, Matrix, matrix_path, var_path};
 use store::{Element, Node, Source};
 
-/// How much memory reading a file may take.
+/// How a file is read, and how much memory that may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
     /// Bytes that one read may ask for; declared sizes are checked against it before anything is allocated.
     pub memory_budget: u64,
+    /// The library that reads HDF5.
+    pub backend: Backend,
+}
+
+/// A library that reads HDF5. Both show the same values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Backend {
+    /// `hdf5-pure`, written in Rust: for files of any origin.
+    #[default]
+    Pure,
+    /// The HDF Group's libhdf5, written in C, with the filter plugins of the machine: for trusted files only, since a
+    /// broken file can crash it. Tables of records, which its bindings cannot read, are left to the other backend.
+    #[cfg(feature = "libhdf5")]
+    LibHdf5,
 }
 
 impl Default for ReadLimits {
-    /// 4 GiB.
+    /// 4 GiB, read by [`Backend::Pure`].
     fn default() -> Self {
         Self {
             memory_budget: 4 << 30,
+            backend: Backend::default(),
         }
     }
 }
@@ -97,7 +117,7 @@ impl H5ad {
     /// [`Error::Io`], [`Error::NotHdf5`], [`Error::Hdf5`] where it cannot be read, [`Error::Missing`] or
     /// [`Error::Encoding`] where it has no `obs` and `var` dataframes.
     pub fn open(path: &Path, limits: &ReadLimits) -> Result<Self, Error> {
-        let source = Source::open(path, limits.memory_budget)?;
+        let source = Source::open(path, limits)?;
         let n_cells = Frame::open(&source, "obs")?.n_rows();
         let n_genes = Frame::open(&source, "var")?.n_rows();
         Ok(Self {
@@ -177,7 +197,7 @@ impl H5ad {
     /// # Errors
     /// [`Error::Missing`], [`Error::Encoding`] where there is none.
     pub fn var_of(&self, matrix: &MatrixName) -> Result<Frame<'_>, Error> {
-        Frame::open(&self.source, var_path(matrix))
+        Frame::open(&self.source, var_path(&self.source, matrix)?)
     }
 
     /// Identifiers of the columns of a matrix: the index of its `var`, or one of its columns; an empty name where
@@ -212,7 +232,7 @@ impl H5ad {
             Element::Text => array.texts()?.pop().map(Scalar::Text),
             Element::Bool => array.integers(0..1)?.pop().map(|flag| Scalar::Bool(flag != 0)),
             Element::Integer { .. } | Element::Float { .. } => array.numbers(0..1)?.pop().map(Scalar::Number),
-            Element::Other(_) => None,
+            Element::Record { .. } | Element::Other(_) => None,
         })
     }
 
@@ -234,7 +254,7 @@ impl H5ad {
     pub fn matrix_names(&self) -> Result<Vec<MatrixName>, Error> {
         let mut names = Vec::new();
         for name in [MatrixName::X, MatrixName::Raw] {
-            if self.source.has(&name.to_string())? {
+            if self.source.has(&matrix_path(&self.source, &name)?)? {
                 names.push(name);
             }
         }

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use hdf5_pure::{
     AttrValue, ChunkCacheConfig, DType, File, FileAccessProperties, FormatError, VlenStringReadOptions,
 };
 
+use super::heap::Heap;
+use super::record::Field;
 use super::store::{Attribute, Chunk, Dataset, Element, Node, Store, StoreError};
 use crate::Error;
 
@@ -15,7 +18,10 @@ use crate::Error;
 const CHUNK_CACHE_BYTES: usize = 32 << 20;
 const CHUNK_CACHE_SLOTS: usize = 521;
 
-pub(super) struct PureStore(File);
+pub(super) struct PureStore {
+    file: File,
+    heap: Arc<Heap>,
+}
 
 impl PureStore {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
@@ -31,16 +37,19 @@ impl PureStore {
             object: "/".to_owned(),
             source: source.into(),
         })?;
-        Ok(Self(file))
+        let superblock = file.superblock();
+        let heap = Heap::open(path, superblock.base_address.get(), superblock.offset_size);
+        Ok(Self {
+            heap: Arc::new(heap.map_err(Error::reading(path))?),
+            file,
+        })
     }
-}
 
-impl Store for PureStore {
-    fn node(&self, path: &str) -> Result<Option<Node>, StoreError> {
-        match self.0.group(path) {
+    fn object(&self, path: &str) -> Result<Option<Node>, StoreError> {
+        match self.file.group(path) {
             Ok(_) => Ok(Some(Node::Group)),
             Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
-            Err(hdf5_pure::Error::NotAGroup(_)) => match self.0.dataset(path) {
+            Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(path) {
                 Ok(_) => Ok(Some(Node::Dataset)),
                 // A component on the way is a dataset, or the object is a committed datatype.
                 Err(hdf5_pure::Error::NotAGroup(_) | hdf5_pure::Error::NotADataset(_)) => Ok(None),
@@ -50,8 +59,33 @@ impl Store for PureStore {
         }
     }
 
+    /// The field of a table of records that a path names: `obs/n_genes` where `obs` is a dataset.
+    fn field(&self, path: &str) -> Result<Option<Field>, StoreError> {
+        for (at, _) in path.match_indices('/') {
+            let (table, name) = (&path[..at], &path[at + 1..]);
+            match self.object(table)? {
+                Some(Node::Group) => {}
+                Some(Node::Dataset) => {
+                    let records = self.file.dataset(table)?;
+                    return Field::open(chunk(&records)?, records, name, Arc::clone(&self.heap));
+                }
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Store for PureStore {
+    fn node(&self, path: &str) -> Result<Option<Node>, StoreError> {
+        Ok(match self.object(path)? {
+            None => self.field(path)?.map(|_| Node::Dataset),
+            found => found,
+        })
+    }
+
     fn children(&self, group: &str) -> Result<Vec<String>, StoreError> {
-        let group = self.0.group(group)?;
+        let group = self.file.group(group)?;
         let mut names = group.groups()?;
         names.extend(group.datasets()?);
         names.sort();
@@ -59,9 +93,10 @@ impl Store for PureStore {
     }
 
     fn attributes(&self, path: &str) -> Result<HashMap<String, Attribute>, StoreError> {
-        let attributes = match self.node(path)? {
-            Some(Node::Dataset) => self.0.dataset(path)?.attrs()?,
-            _ => self.0.group(path)?.attrs()?,
+        let attributes = match self.object(path)? {
+            Some(Node::Dataset) => self.file.dataset(path)?.attrs()?,
+            None if self.field(path)?.is_some() => HashMap::new(),
+            _ => self.file.group(path)?.attrs()?,
         };
         Ok(attributes
             .into_iter()
@@ -70,20 +105,18 @@ impl Store for PureStore {
     }
 
     fn dataset(&self, path: &str) -> Result<Box<dyn Dataset>, StoreError> {
-        let dataset = self.0.dataset(path)?;
+        if self.object(path)?.is_none()
+            && let Some(field) = self.field(path)?
+        {
+            return Ok(Box::new(field));
+        }
+        let dataset = self.file.dataset(path)?;
         let shape = dataset.shape()?;
-        let element_size = dataset.element_size()?;
-        let chunk = dataset.chunk_shape()?.map(|shape| Chunk {
-            rows: shape.first().copied().unwrap_or(1),
-            bytes: shape
-                .iter()
-                .fold(element_size, |product, &n| product.saturating_mul(n)),
-        });
         Ok(Box::new(PureDataset {
             element: element(&dataset.dtype()?),
             shape,
-            chunk,
-            element_size,
+            chunk: chunk(&dataset)?,
+            element_size: dataset.element_size()?,
             dataset,
         }))
     }
@@ -111,17 +144,7 @@ impl Dataset for PureDataset {
     }
 
     fn compression(&self) -> Vec<String> {
-        // Numbers registered with The HDF Group.
-        let name = |filter| match filter {
-            1 => Some("gzip".to_owned()),
-            2 => Some("shuffle".to_owned()),
-            3 => None, // A checksum, not a compression.
-            32000 => Some("lzf".to_owned()),
-            32001 => Some("blosc".to_owned()),
-            32015 => Some("zstd".to_owned()),
-            other => Some(format!("filter {other}")),
-        };
-        self.dataset.filters().into_iter().filter_map(name).collect()
+        compression(&self.dataset)
     }
 
     fn numbers(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {
@@ -151,6 +174,24 @@ impl Dataset for PureDataset {
     }
 }
 
+fn chunk(dataset: &hdf5_pure::Dataset) -> Result<Option<Chunk>, StoreError> {
+    let element_size = dataset.element_size()?;
+    Ok(dataset.chunk_shape()?.map(|shape| Chunk {
+        rows: shape.first().copied().unwrap_or(1),
+        bytes: shape
+            .iter()
+            .fold(element_size, |product, &n| product.saturating_mul(n)),
+    }))
+}
+
+pub(super) fn compression(dataset: &hdf5_pure::Dataset) -> Vec<String> {
+    dataset
+        .filters()
+        .into_iter()
+        .filter_map(super::store::filter_name)
+        .collect()
+}
+
 fn attribute(value: &AttrValue) -> Option<Attribute> {
     if let Some(texts) = value.as_strings() {
         return Some(Attribute::Text(texts.to_vec()));
@@ -159,7 +200,7 @@ fn attribute(value: &AttrValue) -> Option<Attribute> {
     integers.or_else(|| value.to_f64s().map(Attribute::Float))
 }
 
-fn element(dtype: &DType) -> Element {
+pub(super) fn element(dtype: &DType) -> Element {
     let integer = |name| Element::Integer { name };
     match dtype {
         DType::I8 => integer("i8"),
@@ -175,7 +216,9 @@ fn element(dtype: &DType) -> Element {
         DType::String | DType::VariableLengthString => Element::Text,
         // What h5py writes for numpy's bool.
         DType::Enum(names) if names.iter().map(String::as_str).eq(["FALSE", "TRUE"]) => Element::Bool,
-        DType::Compound(_) => Element::Other("a compound type".to_owned()),
-        other => Element::Other(format!("the type {other:?}")),
+        DType::Compound(fields) => Element::Record {
+            fields: fields.iter().map(|(name, _)| name.clone()).collect(),
+        },
+        other => Element::Other(format!("the type {other}")),
     }
 }

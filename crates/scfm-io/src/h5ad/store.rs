@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::pure::PureStore;
+use super::{Backend, ReadLimits};
 use crate::Error;
 
 /// Why a backend could not do what it was asked; the caller adds the file and the object.
@@ -61,10 +62,18 @@ pub(super) struct Chunk {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Element {
-    Integer { name: &'static str },
-    Float { name: &'static str },
+    Integer {
+        name: &'static str,
+    },
+    Float {
+        name: &'static str,
+    },
     Bool,
     Text,
+    /// Records, whose fields stand below the dataset as datasets of their own: `obs/n_genes`.
+    Record {
+        fields: Vec<String>,
+    },
     Other(String),
 }
 
@@ -74,8 +83,22 @@ impl Element {
             Self::Integer { name } | Self::Float { name } => name,
             Self::Bool => "bool",
             Self::Text => "string",
+            Self::Record { .. } => "a compound type",
             Self::Other(name) => name,
         }
+    }
+}
+
+/// The name of a filter by its number registered with The HDF Group; `None` for a checksum, which compresses nothing.
+pub(super) fn filter_name(filter: u16) -> Option<String> {
+    match filter {
+        1 => Some("gzip".to_owned()),
+        2 => Some("shuffle".to_owned()),
+        3 => None,
+        32000 => Some("lzf".to_owned()),
+        32001 => Some("blosc".to_owned()),
+        32015 => Some("zstd".to_owned()),
+        other => Some(format!("filter {other}")),
     }
 }
 
@@ -88,11 +111,16 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn open(path: &Path, budget: u64) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, limits: &ReadLimits) -> Result<Self, Error> {
+        let store: Box<dyn Store> = match limits.backend {
+            Backend::Pure => Box::new(PureStore::open(path)?),
+            #[cfg(feature = "libhdf5")]
+            Backend::LibHdf5 => Box::new(super::libhdf5::LibStore::open(path)?),
+        };
         Ok(Self {
             path: path.to_owned(),
-            store: Box::new(PureStore::open(path)?),
-            budget,
+            store,
+            budget: limits.memory_budget,
         })
     }
 
@@ -335,6 +363,25 @@ mod tests {
         let passed = store.dataset("obs/passed").unwrap();
         assert_eq!(passed.element(), &Element::Bool);
         assert_eq!(passed.integers(0..6).unwrap(), [1, 0, 1, 1, 0, 0]);
+        let records = open(&golden("legacy_variable.h5ad"));
+        assert_eq!(records.node("obs").unwrap(), Some(Node::Dataset));
+        assert_eq!(records.node("obs/n_genes").unwrap(), Some(Node::Dataset));
+        assert_eq!(records.node("obs/absent").unwrap(), None);
+        assert!(records.attributes("obs/n_genes").unwrap().is_empty());
+        let fields = ["barcode", "n_cells", "highly_variable"]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(
+            records.dataset("var").unwrap().element(),
+            &Element::Record { fields }
+        );
+        let n_cells = records.dataset("var/n_cells").unwrap();
+        assert_eq!((n_cells.shape(), n_cells.element().name()), (&[4][..], "u16"));
+        assert_eq!(n_cells.integers(1..3).unwrap(), [4, 3]);
+        let genes = records.dataset("var/barcode").unwrap();
+        assert_eq!(genes.texts(100).unwrap(), ["STAT1", "IRF1", "JAK2", "HLA-A"]);
+        assert!(genes.texts(10).is_err());
+
         let seed = store.dataset("uns/seed").unwrap();
         assert_eq!((seed.shape(), seed.numbers(0..1).unwrap()), (&[][..], vec![7.0]));
     }
@@ -342,5 +389,11 @@ mod tests {
     #[test]
     fn the_pure_backend_keeps_the_contract() {
         contract(|path| Box::new(PureStore::open(path).unwrap()));
+    }
+
+    #[test]
+    #[cfg(feature = "libhdf5")]
+    fn libhdf5_keeps_the_contract() {
+        contract(|path| Box::new(super::super::libhdf5::LibStore::open(path).unwrap()));
     }
 }
