@@ -36,14 +36,20 @@
 //! # Ok::<(), scfm_grn::Error>(())
 //! ```
 
+mod degree_null;
 mod edge_list;
 mod error;
+mod fixed_degrees;
+mod mixing;
 mod network;
 mod recovery;
 mod universe;
 
+pub use degree_null::{DegreeNull, DegreeNullParams, MIN_NETWORKS, TfRecovery, degree_null};
 pub use edge_list::Format;
 pub use error::Error;
+pub use fixed_degrees::FixedDegrees;
+pub use mixing::Mixing;
 pub use network::{Edge, Modes, ReferenceNetwork};
 pub use recovery::{Recovery, recovery, recovery_of_scores};
 pub use universe::{CandidateUniverse, GeneNames};

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use scfm_core::Panel;
-use scfm_grn::{CandidateUniverse, Format, GeneNames, ReferenceNetwork, recovery_of_scores};
+use scfm_grn::{
+    CandidateUniverse, DegreeNullParams, Format, GeneNames, ReferenceNetwork, degree_null, recovery_of_scores,
+};
 
 /// The expected scores are printed with ten digits.
 const PRINTED: f64 = 1e-9;
@@ -16,6 +18,16 @@ fn test_data() -> Option<PathBuf> {
     folder
 }
 
+fn genes_of(network: &ReferenceNetwork) -> Panel {
+    let genes: std::collections::BTreeSet<_> = network
+        .edges()
+        .iter()
+        .flat_map(|e| [&e.source, &e.target])
+        .cloned()
+        .collect();
+    Panel::new(genes).unwrap()
+}
+
 #[test]
 fn trrust_has_its_published_size() {
     let Some(data) = test_data() else { return };
@@ -25,6 +37,34 @@ fn trrust_has_its_published_size() {
     assert_eq!((trrust.n_sources(), trrust.n_targets()), (795, 2_492));
     assert_eq!(trrust.self_pairs().count(), 24);
     assert_eq!(trrust.filter(|edge| edge.modes.known()).edges().len(), 4_859);
+}
+
+/// Of the whole of TRRUST the chain forgets nearly all that degrees do not fix, and popularity explains itself.
+#[test]
+fn trrust_is_randomised_within_its_degrees() {
+    let Some(data) = test_data() else { return };
+    let path = data.join("networks/trrust_rawdata.human.tsv");
+    let trrust = ReferenceNetwork::read(&path, Format::Trrust).unwrap();
+    let genes = genes_of(&trrust);
+    let universe = CandidateUniverse::new(&trrust, &genes, &genes, GeneNames::default()).unwrap();
+    let in_degree = universe.positive().mapv(f64::from).sum_axis(ndarray::Axis(0));
+    let scores = ndarray::Array2::from_shape_fn(universe.positive().dim(), |(_, t)| in_degree[t]);
+    let params = DegreeNullParams {
+        n_networks: 200,
+        n_shuffles: 200,
+    };
+    let seeds = scfm_core::Seeds::new(0);
+    let found = degree_null(scores.view(), &universe, &params, |purpose, i| {
+        seeds.stream("degree-null", purpose, i)
+    });
+    let found = found.unwrap().unwrap();
+    assert_eq!((found.n_pos, found.null_sd), (8_403, 0.0));
+    assert!(
+        found.mixing.settled && found.mixing.final_overlap() < 0.2,
+        "{:?}",
+        found.mixing
+    );
+    assert_eq!(found.mixing.n_networks, 200);
 }
 
 #[test]
@@ -56,15 +96,7 @@ fn recovery_agrees_with_the_published_benchmark() {
         let fields: Vec<&str> = line.split('\t').collect();
         let truth = data.join("inputs").join(fields[0]).join("refNetwork.csv");
         let truth = ReferenceNetwork::read(&truth, Format::EdgeList).unwrap();
-        let mut genes: Vec<_> = truth
-            .edges()
-            .iter()
-            .flat_map(|e| [&e.source, &e.target])
-            .cloned()
-            .collect();
-        genes.sort();
-        genes.dedup();
-        let genes = Panel::new(genes).unwrap();
+        let genes = genes_of(&truth);
         let universe = CandidateUniverse::new(&truth, &genes, &genes, GeneNames::default()).unwrap();
         if universe.n_candidates() != fields[3].parse::<usize>().unwrap() {
             continue;

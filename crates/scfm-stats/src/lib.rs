@@ -53,6 +53,7 @@
     reason = "array views are passed by value, as slices are"
 )]
 
+mod auroc_interval;
 mod bootstrap;
 mod correction;
 mod correlation;
@@ -74,6 +75,7 @@ mod student;
 mod tails;
 mod two_way_bootstrap;
 
+pub use auroc_interval::auroc_interval;
 pub use bootstrap::bootstrap_mean;
 pub use correction::{benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use correlation::{pearson, spearman, spearman_columns};
