@@ -181,6 +181,7 @@ fn check_registry(run: &Path) {
         "gene-baselines",
         "incremental-value",
         "coexpression-mapping",
+        "degree-null",
     ] {
         for (test, status, reason) in ran(analysis) {
             assert_eq!(status, "ran", "{test}: {reason}");

@@ -55,8 +55,10 @@ pub struct DegreeNull {
     pub null: Vec<f64>,
     /// The same against shuffled labels, as published. Anti-conservative, since it ignores the structure of both.
     pub label_shuffle: TestResult,
-    /// Standard deviation over shuffled labels.
-    pub shuffle_sd: f64,
+    /// The AUROC of every shuffle.
+    pub shuffled: Vec<f64>,
+    /// (observed - mean) / standard deviation over shuffled labels.
+    pub shuffle_z: Result<f64, Undefined>,
     /// Whether and how fast the randomisation forgot the reference.
     pub mixing: Mixing,
     /// AUROC of each TF among its own candidates.
@@ -84,7 +86,7 @@ impl DegreeNull {
 pub struct TfRecovery {
     /// The TF.
     pub tf: GeneId,
-    /// Its targets in the reference, and its other candidates.
+    /// Its candidates in the reference.
     pub n_pos: usize,
     /// Its other candidates.
     pub n_neg: usize,
@@ -160,7 +162,7 @@ pub fn degree_null(
     };
 
     let n_pos = ranks.n_pos;
-    let shuffled: Vec<i64> = (0..params.n_shuffles as u64)
+    let shuffle_sums: Vec<i64> = (0..params.n_shuffles as u64)
         .into_par_iter()
         .map(|i| {
             let drawn = index::sample(&mut stream("shuffle", i), ranks.of_candidates.len(), n_pos);
@@ -170,7 +172,7 @@ pub fn degree_null(
                 .sum()
         })
         .collect();
-    let shuffled = Null::of(&shuffled, observed_sum);
+    let shuffled = Null::of(&shuffle_sums, observed_sum);
     Ok(Ok(DegreeNull {
         observed: ranks.auroc(observed_sum),
         null_mean: ranks.auroc(observed_sum) - ranks.scale() * null.mean_below,
@@ -179,7 +181,8 @@ pub fn degree_null(
         test,
         null: sums.into_iter().map(|sum| ranks.auroc(sum)).collect(),
         label_shuffle: ranks.test("label permutation", &shuffled, shuffled.z().unwrap_or(0.0)),
-        shuffle_sd: ranks.scale() * shuffled.sd,
+        shuffled: shuffle_sums.into_iter().map(|sum| ranks.auroc(sum)).collect(),
+        shuffle_z: shuffled.z(),
         mixing,
         per_tf: per_tf(scores, universe)?,
         n_pos,
@@ -320,7 +323,7 @@ impl Null {
             Ok(self.mean_below / self.sd)
         } else {
             Err(Undefined::Constant {
-                what: "the AUROC of networks with the same degrees",
+                what: "the AUROC of every drawn labelling",
             })
         }
     }

@@ -2,6 +2,7 @@
 //! that the plan has for it.
 
 mod coexpression_mapping;
+mod degree_null;
 mod gene_baselines;
 mod incremental_value;
 mod perturbation_first;
@@ -41,6 +42,10 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: incremental_value::ID,
         run: incremental_value::run,
+    },
+    Analysis {
+        id: degree_null::ID,
+        run: degree_null::run,
     },
 ];
 
