@@ -178,6 +178,7 @@ fn check_registry(run: &Path) {
     };
     for analysis in [
         "perturbation-first",
+        "layer-selection",
         "gene-baselines",
         "incremental-value",
         "coexpression-mapping",

@@ -5,6 +5,7 @@ mod coexpression_mapping;
 mod degree_null;
 mod gene_baselines;
 mod incremental_value;
+mod layer_selection;
 mod perturbation_first;
 
 use anyhow::Result;
@@ -34,6 +35,10 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: perturbation_first::ID,
         run: perturbation_first::run,
+    },
+    Analysis {
+        id: layer_selection::ID,
+        run: layer_selection::run,
     },
     Analysis {
         id: gene_baselines::ID,
