@@ -4,7 +4,8 @@
 //! [`gene_features`] and [`spearman_edges`] come from the control cells alone. [`ScoredCandidates`] brings a
 //! screen, two edge scores and the features onto the pairs where all are defined. On it, [`gene_baselines`] asks
 //! whether a gene-level score ranks targets as well as an edge score, and [`incremental_value`] whether edges add
-//! anything to gene-level features on unseen perturbations. [`coexpression_mapping`] asks what attention follows.
+//! anything to gene-level features on unseen perturbations. [`layer_selection`] chooses a layer without choosing it on its
+//! own test data. [`coexpression_mapping`] asks what attention follows.
 //! [`LogisticRegression`], [`NaturalSpline`] and [`group_k_fold`] are of use alone.
 //!
 //! Features and correlation edges of three cells:
@@ -55,6 +56,7 @@ mod folds;
 mod gene_baselines;
 mod incremental;
 mod increments;
+mod layer_selection;
 mod logistic;
 mod newton;
 mod pairs;
@@ -69,6 +71,7 @@ pub use folds::group_k_fold;
 pub use gene_baselines::{BaselineTest, GeneBaselines, gene_baselines};
 pub use incremental::{IncrementalParams, IncrementalValue, Model, incremental_value};
 pub use increments::{Increment, Increments, Performance};
+pub use layer_selection::{Choice, LayerSelection, LayerSelectionParams, Selected, layer_selection};
 pub use logistic::{Fitted, LogisticRegression, Standardisation};
 pub use splines::NaturalSpline;
 

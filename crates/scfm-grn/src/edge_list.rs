@@ -1,10 +1,8 @@
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufRead;
 use std::path::Path;
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
-use flate2::read::MultiGzDecoder;
-
 use crate::Error;
+use crate::lines::{Splitter, each_line};
 use crate::network::{Lines, Mode};
 
 /// How the lines of a reference file are laid out.
@@ -22,74 +20,44 @@ pub enum Format {
     EdgeList,
 }
 
-/// More text than this is not a reference network: all of STRING for one species has 0.6 GiB.
-const MAX_BYTES: usize = 1 << 30;
-/// A line longer than this is not a line of pairs; TRRUST's longest list of publications has some 1,000 bytes.
-const MAX_LINE: usize = 1 << 20;
-
-const SOURCES: &[&str] = &[
+/// Names of the column of sources, in any case, the most telling first.
+pub(crate) const SOURCES: &[&str] = &[
     "source_genesymbol",
     "source",
     "tf",
     "regulator",
+    "regulatorygene",
+    "regulatory_gene",
     "gene1",
     "protein1",
+    "from",
 ];
-const TARGETS: &[&str] = &["target_genesymbol", "target", "gene2", "protein2"];
+/// Names of the column of targets.
+pub(crate) const TARGETS: &[&str] = &[
+    "target_genesymbol",
+    "target",
+    "targetgene",
+    "target_gene",
+    "gene2",
+    "protein2",
+    "to",
+];
 const MODES: &[&str] = &["mode", "mor", "effect", "sign"];
 const WEIGHTS: &[&str] = &["weight", "score", "edgeweight", "combined_score"];
 
 /// Reads all edges of `input`, which may be compressed; `path` stands in errors only.
-pub(crate) fn read(path: &Path, mut input: impl BufRead, format: Format) -> Result<Lines, Error> {
-    let start = input.fill_buf().map_err(|source| broken(path, source))?;
-    if start.starts_with(&[0x1f, 0x8b]) {
-        parse(path, BufReader::new(MultiGzDecoder::new(input)), format)
-    } else {
-        parse(path, input, format)
-    }
-}
-
-fn parse(path: &Path, mut text: impl BufRead, format: Format) -> Result<Lines, Error> {
+pub(crate) fn read(path: &Path, input: impl BufRead, format: Format) -> Result<Lines, Error> {
     let mut lines = Lines::default();
     let mut layout: Option<(Splitter, Columns)> = None;
-    let mut bytes = Vec::new();
-    let mut n_bytes = 0;
-    for number in 1.. {
-        bytes.clear();
-        let length = text
-            .by_ref()
-            .take(MAX_LINE as u64)
-            .read_until(b'\n', &mut bytes)
-            .map_err(|source| broken(path, source))?;
-        n_bytes += length;
-        if length == 0 {
-            break;
-        }
-        if length == MAX_LINE || n_bytes > MAX_BYTES {
-            let (what, limit) = if length == MAX_LINE {
-                ("line", MAX_LINE)
-            } else {
-                ("text", MAX_BYTES)
-            };
-            return Err(Error::TooLarge {
-                path: path.to_owned(),
-                line: number,
-                what,
-                limit,
-            });
-        }
-        let line = std::str::from_utf8(&bytes).map_err(|_| Error::NotUtf8 {
-            path: path.to_owned(),
-            line: number,
-        })?;
-        let line = line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']);
-        if line.trim().is_empty() || line.starts_with('#') {
-            continue;
-        }
-
+    each_line(path, input, |number, line| {
         let is_first = layout.is_none();
-        let (splitter, columns) =
-            layout.get_or_insert_with(|| (Splitter::new(format, line), Columns::Positions));
+        let (splitter, columns) = layout.get_or_insert_with(|| {
+            let splitter = match format {
+                Format::Trrust => Splitter::of_tabs(),
+                Format::EdgeList => Splitter::of(line),
+            };
+            (splitter, Columns::Positions)
+        });
         let Some(fields) = splitter.split(line) else {
             return Err(Error::Quote {
                 path: path.to_owned(),
@@ -98,84 +66,20 @@ fn parse(path: &Path, mut text: impl BufRead, format: Format) -> Result<Lines, E
         };
         let line = Line { path, number, fields };
         if format == Format::Trrust {
-            line.trrust(&mut lines)?;
+            line.trrust(&mut lines)
         } else if let Some(header) = Columns::of_header(&line.fields).filter(|_| is_first) {
             *columns = header;
+            Ok(())
         } else {
-            line.edge(*columns, &mut lines)?;
+            line.edge(*columns, &mut lines)
         }
-    }
+    })?;
     if lines.is_empty() {
         return Err(Error::Empty {
             path: path.to_owned(),
         });
     }
     Ok(lines)
-}
-
-fn broken(path: &Path, source: std::io::Error) -> Error {
-    Error::Read {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// Cuts lines into fields. Fed line by line, so that line numbers are true and a quote that is not closed ends
-/// with its line instead of swallowing the file.
-struct Splitter {
-    reader: Reader,
-    text: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Splitter {
-    fn new(format: Format, first_line: &str) -> Self {
-        let delimiter = match format {
-            Format::Trrust => b'\t',
-            Format::EdgeList => *b"\t,; "
-                .iter()
-                .find(|&&d| first_line.trim().contains(char::from(d)))
-                .unwrap_or(&b'\t'),
-        };
-        let reader = ReaderBuilder::new()
-            .delimiter(delimiter)
-            .quoting(format == Format::EdgeList)
-            .terminator(Terminator::Any(b'\n'))
-            .build();
-        Self {
-            reader,
-            text: Vec::new(),
-            ends: Vec::new(),
-        }
-    }
-
-    /// The trimmed fields of a line, which ends before its line break; `None` where a quote is not closed.
-    /// Separators at the very end, which some tools write, open no field.
-    fn split(&mut self, line: &str) -> Option<Vec<&str>> {
-        self.reader.reset();
-        self.text.resize(line.len() + 1, 0);
-        self.ends.resize(line.len() + 2, 0);
-        let (_, _, n_text, n_ends) = self
-            .reader
-            .read_record(line.as_bytes(), &mut self.text, &mut self.ends);
-        let (result, _, n_last_text, n_last) =
-            self.reader
-                .read_record(b"\n", &mut self.text[n_text..], &mut self.ends[n_ends..]);
-        if !matches!(result, ReadRecordResult::Record) {
-            return None;
-        }
-        let text = std::str::from_utf8(&self.text[..n_text + n_last_text]).ok()?;
-        let mut start = 0;
-        let mut fields = Vec::with_capacity(n_ends + n_last);
-        for &end in &self.ends[..n_ends + n_last] {
-            fields.push(text[start..end].trim());
-            start = end;
-        }
-        while fields.len() > 2 && fields.last() == Some(&"") {
-            fields.pop();
-        }
-        Some(fields)
-    }
 }
 
 /// Where an edge list keeps what.

@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
-/// What can be wrong with a reference file or with what it is laid over.
+/// What can be wrong with a network's file or with what it is laid over.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be opened or read, or its gzip stream is broken.
-    #[error("cannot read reference network {}", path.display())]
+    #[error("cannot read network {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -57,6 +57,21 @@ pub enum Error {
         found: usize,
         /// What the format asks for.
         expected: &'static str,
+    },
+    /// The first line of an edge list names neither the columns that are needed nor a scored pair.
+    #[error(
+        "{}, line {line}: columns {found}; expected a source ({sources}), a target ({targets}) and a score ({scores}); \
+         rename them",
+        path.display(), sources = few(crate::edge_list::SOURCES), targets = few(crate::edge_list::TARGETS),
+        scores = few(crate::scored_list::SCORES)
+    )]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The fields of that line.
+        found: String,
     },
     /// A gene field is empty or holds control characters.
     #[error("{}, line {line}: {found:?} is no {role} gene", path.display())]
@@ -114,6 +129,10 @@ pub enum Error {
     /// Scores that cannot be ranked.
     #[error(transparent)]
     Stats(#[from] scfm_stats::Error),
+}
+
+fn few(names: &[&str]) -> String {
+    names.iter().take(4).copied().collect::<Vec<_>>().join(", ") + ", …"
 }
 
 fn examples(genes: &[String]) -> String {

@@ -23,6 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Scored pairs of any other tool are an [`EdgeList`]; [`beeline`] and [`dream5`] score it as these benchmarks do, and
+//! [`degree_null`] asks what is left beyond the number of partners of each gene.
+//!
 //! A pair of genes may stand on several lines of a file; its modes are kept together:
 //!
 //! ```
@@ -36,14 +39,25 @@
 //! # Ok::<(), scfm_grn::Error>(())
 //! ```
 
+mod benchmarks;
+mod degree_null;
 mod edge_list;
 mod error;
+mod fixed_degrees;
+mod lines;
+mod mixing;
 mod network;
 mod recovery;
+mod scored_list;
 mod universe;
 
+pub use benchmarks::{BeelineScore, Dream5Score, beeline, dream5};
+pub use degree_null::{DegreeNull, DegreeNullParams, MIN_NETWORKS, TfRecovery, degree_null};
 pub use edge_list::Format;
 pub use error::Error;
+pub use fixed_degrees::FixedDegrees;
+pub use mixing::Mixing;
 pub use network::{Edge, Modes, ReferenceNetwork};
 pub use recovery::{Recovery, recovery, recovery_of_scores};
+pub use scored_list::{Absent, EdgeList, ListGenes, Ranking, ScoredEdge, Truncation, thousands};
 pub use universe::{CandidateUniverse, GeneNames};

@@ -40,6 +40,30 @@ impl CandidateUniverse {
         targets: &Panel,
         names: GeneNames<'_>,
     ) -> Result<Self, Error> {
+        Self::build(reference, sources, targets, names, false)
+    }
+
+    /// The same with every gene of `sources` as a source, also those that the reference gives no target: the universe
+    /// of benchmarks whose truth is complete. Over curated references such sources are unknown, not inactive.
+    ///
+    /// # Errors
+    /// As [`CandidateUniverse::new`].
+    pub fn of_all_sources(
+        reference: &ReferenceNetwork,
+        sources: &Panel,
+        targets: &Panel,
+        names: GeneNames<'_>,
+    ) -> Result<Self, Error> {
+        Self::build(reference, sources, targets, names, true)
+    }
+
+    fn build(
+        reference: &ReferenceNetwork,
+        sources: &Panel,
+        targets: &Panel,
+        names: GeneNames<'_>,
+        all_sources: bool,
+    ) -> Result<Self, Error> {
         let mut fates = Fates::default();
         let mut positions = HashSet::new();
         let mut shares_a_gene = false;
@@ -69,7 +93,7 @@ impl CandidateUniverse {
             return Err(no_shared_genes(reference, sources, targets, names));
         }
 
-        let mut has_edge = vec![false; sources.len()];
+        let mut has_edge = vec![all_sources; sources.len()];
         for &(row, _) in &positions {
             has_edge[row] = true;
         }

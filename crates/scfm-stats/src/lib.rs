@@ -53,6 +53,7 @@
     reason = "array views are passed by value, as slices are"
 )]
 
+mod auroc_interval;
 mod bootstrap;
 mod contingency;
 mod correction;
@@ -80,6 +81,7 @@ mod tails;
 mod trend;
 mod two_way_bootstrap;
 
+pub use auroc_interval::auroc_interval;
 pub use bootstrap::{Bootstrap, bootstrap, bootstrap_mean, leave_one_out};
 pub use contingency::{chi_squared, fisher_exact, hypergeometric_enrichment, mcnemar};
 pub use correction::{Probability, benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};

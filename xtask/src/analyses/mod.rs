@@ -2,8 +2,10 @@
 //! that the plan has for it.
 
 mod coexpression_mapping;
+mod degree_null;
 mod gene_baselines;
 mod incremental_value;
+mod layer_selection;
 mod perturbation_first;
 
 use anyhow::Result;
@@ -35,12 +37,20 @@ pub const ALL: &[Analysis] = &[
         run: perturbation_first::run,
     },
     Analysis {
+        id: layer_selection::ID,
+        run: layer_selection::run,
+    },
+    Analysis {
         id: gene_baselines::ID,
         run: gene_baselines::run,
     },
     Analysis {
         id: incremental_value::ID,
         run: incremental_value::run,
+    },
+    Analysis {
+        id: degree_null::ID,
+        run: degree_null::run,
     },
 ];
 

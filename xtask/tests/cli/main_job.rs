@@ -76,9 +76,11 @@ fn check_registry(run: &Path) {
     };
     for analysis in [
         "perturbation-first",
+        "layer-selection",
         "gene-baselines",
         "incremental-value",
         "coexpression-mapping",
+        "degree-null",
     ] {
         for (test, status, reason) in ran(analysis) {
             assert_eq!(status, "ran", "{test}: {reason}");

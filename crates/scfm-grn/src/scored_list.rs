@@ -1,0 +1,526 @@
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use ndarray::Array2;
+use scfm_core::{GeneId, Panel};
+
+use crate::Error;
+use crate::edge_list::{SOURCES, TARGETS};
+use crate::lines::{Splitter, broken, each_line};
+
+/// Names of the column of scores, in any case, the most telling first.
+pub(crate) const SCORES: &[&str] = &[
+    "score",
+    "importance",
+    "edgeweight",
+    "weight",
+    "edge_weight",
+    "edge_score",
+    "abs_score",
+    "abs_weight",
+    "abs",
+    "attention",
+    "correlation",
+    "rho",
+    "coefficient",
+    "coef",
+    "confidence",
+    "probability",
+    "value",
+];
+
+/// The scored pairs that a method gives, as it gives them: perhaps all of its panel, perhaps its best only.
+///
+/// ```
+/// use scfm_grn::{Absent, EdgeList, ListGenes, Ranking};
+///
+/// let adjacencies = "TF,target,importance\nGATA1,KLF1,2.5\nGATA1,HBB,0.5\nTAL1,KLF1,1.5\n";
+/// let list = EdgeList::from_reader("adj.csv", adjacencies.as_bytes())?;
+/// let (sources, targets) = list.panels(&ListGenes::Observed);
+/// let scores = list.scores(&sources, &targets, Ranking::Value, Absent::Missing);
+/// assert_eq!(scores[[0, 0]], 2.5);
+/// assert!(scores[[1, 1]].is_nan(), "TAL1 → HBB is not in the list, so that nothing is known of it");
+/// assert_eq!(
+///     list.truncation().unwrap().to_string(),
+///     "the list holds 3 of 4 possible pairs, none below 0.5; what it leaves out is unknown"
+/// );
+/// # Ok::<(), scfm_grn::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct EdgeList {
+    name: String,
+    genes: Panel,
+    edges: Vec<ScoredEdge>,
+    layout: String,
+    n_unscored: usize,
+}
+
+/// A directed pair with its score; genes by their position in [`EdgeList::genes`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScoredEdge {
+    /// The regulator.
+    pub source: usize,
+    /// The regulated gene.
+    pub target: usize,
+    /// As the list gives it; never `NaN`.
+    pub score: f64,
+}
+
+/// What makes an edge strong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ranking {
+    /// A large score.
+    Value,
+    /// A score far from 0, as of a correlation.
+    Magnitude,
+}
+
+/// What a pair of the universe is that the list does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Unknown: it takes no part.
+    Missing,
+    /// Ranked below everything that is listed, all such pairs tied.
+    Lowest,
+}
+
+/// Which genes make up the universe of a list.
+#[derive(Debug, Clone)]
+pub enum ListGenes {
+    /// As sources the sources of the list, as targets its targets.
+    Observed,
+    /// Every gene of the list on both sides.
+    Panel,
+    /// These genes on both sides.
+    Given(Panel),
+}
+
+/// That a list does not hold every pair of its genes, so that what it leaves out is unknown and not weak.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Truncation {
+    /// Pairs of the list, without self pairs.
+    pub n_listed: usize,
+    /// Pairs of one of its sources and one of its targets, without self pairs.
+    pub n_possible: usize,
+    /// The weakest score that is listed.
+    pub lowest: f64,
+    /// Whether the list has a round number of rows, as when a tool is asked for its best so many.
+    pub is_top: bool,
+}
+
+impl std::fmt::Display for Truncation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (listed, possible) = (thousands(self.n_listed), thousands(self.n_possible));
+        if self.is_top {
+            write!(
+                f,
+                "the list holds its top {listed} of {possible} possible pairs; pairs below are unknown"
+            )
+        } else {
+            let lowest = self.lowest;
+            write!(
+                f,
+                "the list holds {listed} of {possible} possible pairs, none below {lowest}; what it leaves out is unknown"
+            )
+        }
+    }
+}
+
+/// 1,234,567.
+pub fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+impl EdgeList {
+    /// Reads a text file, plain or gzip (told by its first bytes); its file name becomes the list's name.
+    ///
+    /// # Errors
+    /// See [`EdgeList::from_reader`].
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| broken(path, source))?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Self::parse(path, &name, BufReader::new(file))
+    }
+
+    /// Reads a list from `reader`, plain or gzip; `name` stands for the file in errors.
+    ///
+    /// Fields stand between tabs, commas, semicolons or spaces, whichever the first line has. With a header, source,
+    /// target and score are found by the names that tools give them (`TF`, `Gene1`, `regulatoryGene`, …; `importance`,
+    /// `EdgeWeight`, …), and of three columns the third is the score whatever its name; row names without a header of
+    /// their own, as R writes them, are passed over. Without a header the first three fields are source, target and
+    /// score. A score that is empty, `NA` or `NaN` is a pair that the method could not score.
+    ///
+    /// # Errors
+    /// The first line that is not understood, with what was found there: [`Error::Header`], [`Error::Fields`],
+    /// [`Error::Gene`], [`Error::Weight`], [`Error::Quote`], [`Error::NotUtf8`]; [`Error::Empty`] where no scored pair is
+    /// left, [`Error::Read`] for a broken stream, [`Error::TooLarge`] beyond 1 GiB of text.
+    pub fn from_reader(name: &str, reader: impl Read) -> Result<Self, Error> {
+        Self::parse(Path::new(name), name, BufReader::new(reader))
+    }
+
+    /// A list of rows from elsewhere: source, target, score; `None` where a pair has none. `layout` says in words what
+    /// was taken for what.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] where no row has a score.
+    pub fn new<'a>(
+        name: &str,
+        layout: &str,
+        rows: impl IntoIterator<Item = (&'a str, &'a str, Option<f64>)>,
+    ) -> Result<Self, Error> {
+        let mut builder = Builder::default();
+        for (source, target, score) in rows {
+            builder.push(source, target, score);
+        }
+        builder.finish(Path::new(name), name, layout.to_owned())
+    }
+
+    fn parse(path: &Path, name: &str, input: impl BufRead) -> Result<Self, Error> {
+        let mut builder = Builder::default();
+        let mut reading: Option<(Splitter, Columns, String)> = None;
+        each_line(path, input, |number, line| {
+            let is_first = reading.is_none();
+            let (splitter, columns, layout) =
+                reading.get_or_insert_with(|| (Splitter::of(line), Columns::FIRST_THREE, String::new()));
+            let fields = splitter.split(line).ok_or_else(|| Error::Quote {
+                path: path.to_owned(),
+                line: number,
+            })?;
+            let row = Row {
+                path,
+                number,
+                fields: &fields,
+            };
+            if is_first {
+                let header;
+                (*columns, header) = row.columns()?;
+                *layout = columns.in_words(header.then_some(&fields));
+                if header {
+                    return Ok(());
+                }
+            }
+            // R writes row names without a name of their own: the rows have one field more than the header.
+            if columns.n_named == Some(fields.len() - 1)
+                && builder.edges.is_empty()
+                && builder.n_unscored == 0
+            {
+                columns.shift();
+            }
+            let (source, target) = (
+                row.gene(columns.source, "source")?,
+                row.gene(columns.target, "target")?,
+            );
+            builder.push(source, target, row.score(columns.score)?);
+            Ok(())
+        })?;
+        let layout = reading.map(|(_, _, layout)| layout).unwrap_or_default();
+        builder.finish(path, name, layout)
+    }
+
+    /// The name of the list: its file name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was taken for what, in words.
+    pub fn layout(&self) -> &str {
+        &self.layout
+    }
+
+    /// All genes, in the order in which the list first names them.
+    pub fn genes(&self) -> &Panel {
+        &self.genes
+    }
+
+    /// The scored pairs in the order of the list; self pairs and repetitions among them.
+    pub fn edges(&self) -> &[ScoredEdge] {
+        &self.edges
+    }
+
+    /// Rows without a score.
+    pub fn n_unscored(&self) -> usize {
+        self.n_unscored
+    }
+
+    /// Whether any score is negative, so that [`Ranking::Value`] and [`Ranking::Magnitude`] differ.
+    pub fn has_negative(&self) -> bool {
+        self.edges.iter().any(|edge| edge.score < 0.0)
+    }
+
+    /// Sources and targets of the universe that `genes` stands for.
+    pub fn panels(&self, genes: &ListGenes) -> (Panel, Panel) {
+        let side = |of: fn(&ScoredEdge) -> usize| {
+            let mut seen = vec![false; self.genes.len()];
+            for edge in &self.edges {
+                seen[of(edge)] = true;
+            }
+            let kept = self.genes.genes().iter().zip(seen).filter(|(_, seen)| *seen);
+            Panel::new(kept.map(|(gene, _)| gene.clone())).expect("genes of a panel are distinct")
+        };
+        match genes {
+            ListGenes::Observed => (side(|edge| edge.source), side(|edge| edge.target)),
+            ListGenes::Panel => (self.genes.clone(), self.genes.clone()),
+            ListGenes::Given(panel) => (panel.clone(), panel.clone()),
+        }
+    }
+
+    /// Scores `[source, target]` such that the larger is the stronger; of a pair that comes twice the strongest.
+    pub fn scores(&self, sources: &Panel, targets: &Panel, ranking: Ranking, absent: Absent) -> Array2<f64> {
+        let mut scores = Array2::from_elem((sources.len(), targets.len()), f64::NAN);
+        let positions = |panel: &Panel| -> Vec<Option<usize>> {
+            self.genes
+                .genes()
+                .iter()
+                .map(|gene| panel.position(gene.as_str()))
+                .collect()
+        };
+        let (rows, columns) = (positions(sources), positions(targets));
+        for edge in &self.edges {
+            if let (Some(row), Some(column)) = (rows[edge.source], columns[edge.target]) {
+                let score = match ranking {
+                    Ranking::Value => edge.score,
+                    Ranking::Magnitude => edge.score.abs(),
+                };
+                let place = &mut scores[[row, column]];
+                if place.is_nan() || score > *place {
+                    *place = score;
+                }
+            }
+        }
+        if absent == Absent::Lowest {
+            scores.mapv_inplace(|score| if score.is_nan() { f64::NEG_INFINITY } else { score });
+        }
+        scores
+    }
+
+    /// Whether the list leaves pairs out without saying that they are weak: it holds fewer than the pairs of its
+    /// sources and targets, and either a round number of rows or no score as low as 0.
+    pub fn truncation(&self) -> Option<Truncation> {
+        let mut pairs: Vec<(usize, usize)> = self
+            .edges
+            .iter()
+            .filter(|edge| edge.source != edge.target)
+            .map(|edge| (edge.source, edge.target))
+            .collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let (sources, targets) = self.panels(&ListGenes::Observed);
+        let n_both = sources
+            .genes()
+            .iter()
+            .filter(|gene| targets.contains(gene.as_str()))
+            .count();
+        let n_possible = sources.len() * targets.len() - n_both;
+        let lowest = self
+            .edges
+            .iter()
+            .map(|edge| edge.score.abs())
+            .fold(f64::INFINITY, f64::min);
+        let is_top = is_round(self.edges.len() + self.n_unscored);
+        (pairs.len() + self.n_unscored < n_possible && (is_top || lowest > 0.0)).then_some(Truncation {
+            n_listed: pairs.len(),
+            n_possible,
+            lowest,
+            is_top,
+        })
+    }
+}
+
+/// A number that people ask for: 500, 1,000, 25,000, 50,000, 1,000,000.
+fn is_round(n: usize) -> bool {
+    let mut leading = n;
+    while leading > 0 && leading % 10 == 0 {
+        leading /= 10;
+    }
+    n >= 100 && leading < 100 && n / leading.max(1) >= 100
+}
+
+#[derive(Default)]
+struct Builder {
+    position: HashMap<String, usize>,
+    genes: Vec<GeneId>,
+    edges: Vec<ScoredEdge>,
+    n_unscored: usize,
+}
+
+impl Builder {
+    fn push(&mut self, source: &str, target: &str, score: Option<f64>) {
+        let Some(score) = score.filter(|score| !score.is_nan()) else {
+            self.n_unscored += 1;
+            return;
+        };
+        let edge = ScoredEdge {
+            source: self.intern(source),
+            target: self.intern(target),
+            score,
+        };
+        self.edges.push(edge);
+    }
+
+    fn intern(&mut self, gene: &str) -> usize {
+        if let Some(&position) = self.position.get(gene) {
+            return position;
+        }
+        self.genes.push(GeneId::from(gene));
+        self.position.insert(gene.to_owned(), self.genes.len() - 1);
+        self.genes.len() - 1
+    }
+
+    fn finish(self, path: &Path, name: &str, layout: String) -> Result<EdgeList, Error> {
+        if self.edges.is_empty() {
+            return Err(Error::Empty {
+                path: path.to_owned(),
+            });
+        }
+        Ok(EdgeList {
+            name: name.to_owned(),
+            genes: Panel::new(self.genes)?,
+            edges: self.edges,
+            layout,
+            n_unscored: self.n_unscored,
+        })
+    }
+}
+
+/// Where a list keeps what.
+#[derive(Clone, Copy)]
+struct Columns {
+    source: usize,
+    target: usize,
+    score: usize,
+    /// Number of columns that the header names, where there is one.
+    n_named: Option<usize>,
+}
+
+impl Columns {
+    const FIRST_THREE: Self = Self {
+        source: 0,
+        target: 1,
+        score: 2,
+        n_named: None,
+    };
+
+    fn shift(&mut self) {
+        *self = Self {
+            source: self.source + 1,
+            target: self.target + 1,
+            score: self.score + 1,
+            n_named: None,
+        };
+    }
+
+    fn in_words(&self, header: Option<&Vec<&str>>) -> String {
+        match header {
+            Some(names) => format!(
+                "source = {}, target = {}, score = {}",
+                names[self.source], names[self.target], names[self.score]
+            ),
+            None => "no header: source, target, score".to_owned(),
+        }
+    }
+}
+
+struct Row<'a> {
+    path: &'a Path,
+    number: u64,
+    fields: &'a [&'a str],
+}
+
+impl<'a> Row<'a> {
+    /// The columns that this first line stands for, and whether it is a header.
+    fn columns(&self) -> Result<(Columns, bool), Error> {
+        let find = |names: &[&str]| {
+            let named = |name: &&str| {
+                self.fields
+                    .iter()
+                    .position(|field| field.eq_ignore_ascii_case(name))
+            };
+            names.iter().find_map(named)
+        };
+        if let (Some(source), Some(target)) = (find(SOURCES), find(TARGETS)) {
+            let third = (self.fields.len() == 3).then(|| 3 - source - target);
+            let score = find(SCORES).or(third).ok_or_else(|| self.header())?;
+            let columns = Columns {
+                source,
+                target,
+                score,
+                n_named: Some(self.fields.len()),
+            };
+            return Ok((columns, true));
+        }
+        match self.fields.get(2) {
+            Some(score) if parse_score(score).is_some() => Ok((Columns::FIRST_THREE, false)),
+            _ => Err(self.header()),
+        }
+    }
+
+    fn gene(&self, column: usize, role: &'static str) -> Result<&'a str, Error> {
+        match self.fields.get(column) {
+            Some(gene) if !gene.is_empty() && !gene.contains(char::is_control) => Ok(gene),
+            Some(gene) => Err(Error::Gene {
+                path: self.path.to_owned(),
+                line: self.number,
+                role,
+                found: gene.chars().take(40).collect(),
+            }),
+            None => Err(self.too_short()),
+        }
+    }
+
+    fn score(&self, column: usize) -> Result<Option<f64>, Error> {
+        let Some(field) = self.fields.get(column) else {
+            // An empty last field was cut off with its separator.
+            return if column == self.fields.len() {
+                Ok(None)
+            } else {
+                Err(self.too_short())
+            };
+        };
+        parse_score(field).ok_or_else(|| Error::Weight {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: field.chars().take(40).collect(),
+        })
+    }
+
+    fn too_short(&self) -> Error {
+        Error::Fields {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: self.fields.len(),
+            expected: "a source, a target and a score as in the first line",
+        }
+    }
+
+    fn header(&self) -> Error {
+        let shown: Vec<String> = self
+            .fields
+            .iter()
+            .take(6)
+            .map(|f| f.chars().take(30).collect())
+            .collect();
+        Error::Header {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: shown.join(", "),
+        }
+    }
+}
+
+/// A score, `Some(None)` where the field says that there is none, `None` where it is no number.
+fn parse_score(field: &str) -> Option<Option<f64>> {
+    if ["", "na", "nan", "null", "none"].contains(&field.to_ascii_lowercase().as_str()) {
+        return Some(None);
+    }
+    field.parse::<f64>().ok().map(Some)
+}
