@@ -195,6 +195,12 @@ pub enum ModelSize {
     /// Geneformer V1, 6 layers × 4 heads, 10.3 million parameters
     #[value(name = "v1-10m")]
     V1_10m,
+    /// Geneformer V2, 12 layers × 12 heads, 104 million parameters
+    #[value(name = "v2-104m")]
+    V2_104m,
+    /// Geneformer V2, 18 layers × 18 heads, 316 million parameters
+    #[value(name = "v2-316m")]
+    V2_316m,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

@@ -5,7 +5,6 @@ mod args;
 mod commands;
 mod conclusion;
 mod context;
-mod dictionaries;
 mod evidence;
 mod failure;
 mod fixture;

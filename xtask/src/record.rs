@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
+use scfm_attention::geneformer::Checkpoint;
 use scfm_core::Orientation;
 use scfm_io::{atomic_write, content_hash};
 use serde::{Deserialize, Serialize};
@@ -84,12 +85,16 @@ impl RunRecord {
 }
 
 /// Hashes of the files that a run reads, by role.
-pub fn input_files(inputs: &Inputs) -> Result<BTreeMap<String, InputFile>> {
-    let weights = inputs.model.join("model.safetensors");
-    let config = inputs.model.join("config.json");
-    let mut files = vec![("data", &inputs.data), ("weights", &weights), ("config", &config)];
-    files.extend(inputs.trrust.as_ref().map(|path| ("trrust", path)));
-    let mut hashed: BTreeMap<String, InputFile> = files
+pub fn input_files(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<BTreeMap<String, InputFile>> {
+    let mut files: Vec<(&str, &Path)> = vec![("data", &inputs.data)];
+    files.extend(
+        checkpoint
+            .files()
+            .iter()
+            .map(|(role, path)| (*role, path.as_path())),
+    );
+    files.extend(inputs.trrust.as_deref().map(|path| ("trrust", path)));
+    files
         .into_iter()
         .map(|(role, path)| {
             let file = InputFile {
@@ -98,17 +103,7 @@ pub fn input_files(inputs: &Inputs) -> Result<BTreeMap<String, InputFile>> {
             };
             Ok((role.to_owned(), file))
         })
-        .collect::<Result<_>>()?;
-    for stem in ["token_dictionary", "gene_median_dictionary", "gene_name_id_dict"] {
-        if let Some(path) = crate::dictionaries::find(&inputs.dictionaries, stem) {
-            let file = InputFile {
-                path: path.display().to_string(),
-                sha256: content_hash(&path)?,
-            };
-            hashed.insert(stem.to_owned(), file);
-        }
-    }
-    Ok(hashed)
+        .collect()
 }
 
 /// The key of a run: everything that its stages depend on, and nothing else: no path, no thread count, no choice of

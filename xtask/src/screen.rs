@@ -118,21 +118,38 @@ impl ScreenFile {
         let var = self.h5ad.var_of(&self.counts)?;
         let (symbols, symbol_source) = self.symbols(&var, dataset, vocabulary)?;
         let (ids, id_source) = self.ensembl_ids(&var, dataset)?;
-        let map = GeneMap::new(&symbols);
+        let ids_of_columns: Vec<Option<String>> = match &ids {
+            Some(ids) => ids
+                .iter()
+                .map(|id| Some(strip_version(id).to_owned()).filter(|id| !id.is_empty()))
+                .collect(),
+            None => symbols
+                .iter()
+                .map(|s| vocabulary.names().get(s).cloned())
+                .collect(),
+        };
+        let (names, older) = under_one_name(&symbols, &ids_of_columns, vocabulary);
+        let map = GeneMap::new(&names);
         let mut ensembl: Vec<Option<String>> = vec![None; map.panel().len()];
-        for (column, gene) in map.columns().iter().enumerate() {
-            let Some(gene) = *gene else { continue };
-            let id = match &ids {
-                Some(ids) => Some(strip_version(&ids[column]).to_owned()).filter(|id| !id.is_empty()),
-                None => vocabulary
-                    .names()
-                    .get(map.panel().gene(gene as usize).as_str())
-                    .cloned(),
+        for (gene, id) in map.columns().iter().zip(ids_of_columns) {
+            let (Some(gene), Some(id)) = (*gene, id) else {
+                continue;
             };
             let known = &mut ensembl[gene as usize];
-            *known = known.take().or(id);
+            let is_better = |known: &String| {
+                vocabulary.current_id(known).is_none() && vocabulary.current_id(&id).is_some()
+            };
+            if known.as_ref().is_none_or(is_better) {
+                *known = Some(id);
+            }
         }
         let mut ledger = map.ledger().clone();
+        ledger.lost(
+            "gene columns",
+            "of these, by an older Ensembl id of the same gene",
+            older.len() as u64,
+            older,
+        );
         let tokens = tokens_of(map.panel(), &ensembl, vocabulary, &mut ledger);
         self.check_shared(&tokens, &symbols, &ids, vocabulary)?;
         let tokens = TokenPanel::new(map.panel().clone(), tokens)?;
@@ -348,6 +365,40 @@ pub fn nameable(genes: &Genes, vocabulary: &Vocabulary) -> Panel {
     Panel::new(all).expect("a set has no gene twice")
 }
 
+/// The name of each column, the same for all columns whose ids are one gene to the model, and the names that gave way:
+/// the gene is called as the column is that has its current id, else as the first one is.
+fn under_one_name<'a>(
+    symbols: &'a [String],
+    ids: &[Option<String>],
+    vocabulary: &Vocabulary,
+) -> (Vec<&'a str>, Vec<&'a str>) {
+    let current: Vec<Option<&str>> = ids
+        .iter()
+        .map(|id| vocabulary.current_id(id.as_deref()?))
+        .collect();
+    let mut owners: HashMap<&str, usize> = HashMap::new();
+    for (column, current) in current.iter().enumerate() {
+        let Some(current) = current else { continue };
+        let owner = owners.entry(current).or_insert(column);
+        if ids[*owner].as_deref() != Some(current) && ids[column].as_deref() == Some(current) {
+            *owner = column;
+        }
+    }
+    let mut older = Vec::new();
+    let names = current
+        .iter()
+        .zip(symbols)
+        .map(|(current, symbol)| {
+            let name = current.map_or(symbol, |current| &symbols[owners[current]]);
+            if name != symbol {
+                older.push(symbol.as_str());
+            }
+            name.as_str()
+        })
+        .collect();
+    (names, older)
+}
+
 /// The token of each gene; of several genes with one token the first keeps it, since a cell cannot hold it twice.
 fn tokens_of(
     panel: &Panel,
@@ -362,7 +413,9 @@ fn tokens_of(
         .iter()
         .zip(ensembl)
         .map(|(gene, id)| {
-            let by_id = id.as_deref().and_then(|id| vocabulary.token(id));
+            let by_id = id
+                .as_deref()
+                .and_then(|id| vocabulary.token(vocabulary.current_id(id)?));
             let token = by_id.or_else(|| vocabulary.token(gene.as_str()))?;
             if !taken.insert(token) {
                 shared.push(gene);
@@ -413,6 +466,26 @@ fn is_ensembl(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_one_gene_get_the_name_of_its_current_id() {
+        let owned = |texts: &[&str]| texts.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
+        let ids = ["OLD1", "NEW1", "OTHER", "OLD2", "UNKNOWN"];
+        let symbols = owned(&["old name", "name", "other", "older name", "unknown"]);
+        let genes = ["NEW1", "OTHER"].map(|gene| (gene.to_owned(), 1.0));
+        let vocabulary = Vocabulary::of_genes(genes).unwrap();
+        let current = [
+            ("OLD1", "NEW1"),
+            ("OLD2", "NEW1"),
+            ("NEW1", "NEW1"),
+            ("OTHER", "OTHER"),
+        ];
+        let current = current.map(|(id, current)| (id.to_owned(), current.to_owned()));
+        let vocabulary = vocabulary.with_current_ids(current).unwrap();
+        let (names, older) = under_one_name(&symbols, &ids.map(|id| Some(id.to_owned())), &vocabulary);
+        assert_eq!(names, ["name", "name", "other", "name", "unknown"]);
+        assert_eq!(older, ["old name", "older name"]);
+    }
 
     #[test]
     fn ensembl_ids_are_told_from_symbols() {

@@ -106,6 +106,7 @@ impl<'a> Workbench<'a> {
         };
         let controls = split(context.parameters.n_ctrl)?;
         let baseline_controls = split(context.parameters.baseline_n_ctrl.min(context.parameters.n_ctrl))?;
+        let files = input_files(inputs, &checkpoint)?;
         Ok(Self {
             inputs,
             seeds,
@@ -121,7 +122,7 @@ impl<'a> Workbench<'a> {
             controls,
             baseline_controls,
             layer,
-            files: input_files(inputs)?,
+            files,
             edge_cells: OnceCell::new(),
         })
     }

@@ -91,6 +91,31 @@ pub enum Error {
         /// The shape that the configuration asks for.
         expected: Vec<usize>,
     },
+    /// A file of `torch.save` that cannot be read.
+    #[error(transparent)]
+    Torch(Box<scfm_io::Error>),
+    /// A weight that is no floating-point number.
+    #[error("{origin}: tensor {name} holds {found}, expected a floating-point type")]
+    TensorType {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// A decoder of its own, where this architecture decodes by the embedding.
+    #[error(
+        "{origin}: {copy} differs from {original}; every Geneformer shares them, this is another architecture"
+    )]
+    NotTied {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor that should be a copy.
+        copy: &'static str,
+        /// The tensor that it should equal.
+        original: &'static str,
+    },
     /// A weight that is `NaN` or infinite.
     #[error("{origin}: tensor {name} holds a value that is not finite")]
     TensorNotFinite {

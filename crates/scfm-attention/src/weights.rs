@@ -5,6 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::Metadata;
+use scfm_io::{ReadLimits, TorchFile, TorchType};
 
 use crate::Error;
 use crate::kernels::with_values;
@@ -28,14 +29,100 @@ impl Weights {
         }
     }
 
-    /// Reads the tensors called `wanted` (others are passed over) from a safetensors file, one at a time: memory
-    /// is what they take as 32-bit numbers, plus the largest of them once.
+    /// Reads the tensors called `wanted` (others are passed over) from a safetensors file, or from a file of
+    /// `torch.save` where the name ends in `.bin`, one at a time: memory is what they take as 32-bit numbers, plus
+    /// the largest of them twice.
     ///
     /// # Errors
-    /// Those of the file system, [`Error::Safetensors`], [`Error::Truncated`], [`Error::TensorNotFinite`]. A
-    /// wanted tensor that the file lacks is no error here but where it is asked for.
+    /// Those of the file system, [`Error::Safetensors`], [`Error::Truncated`], [`Error::Torch`],
+    /// [`Error::TensorType`], [`Error::TensorNotFinite`]. A wanted tensor that the file lacks is no error here but
+    /// where it is asked for.
     pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self, Error> {
-        let origin = path.display().to_string();
+        let mut weights = Self::new(path.display().to_string(), BTreeMap::new());
+        if path.extension().is_some_and(|extension| extension == "bin") {
+            weights.read_torch(path, wanted)?;
+        } else {
+            weights.read_safetensors(path, wanted)?;
+        }
+        Ok(weights)
+    }
+
+    fn read_torch(&mut self, path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let mut file = TorchFile::open(path, &ReadLimits::default()).map_err(torch_error)?;
+        let names: Vec<String> = file
+            .names()
+            .filter(|name| wanted(name))
+            .map(str::to_owned)
+            .collect();
+        for name in names {
+            // The same numbers are read and kept once.
+            let tied = self.tensors.keys().find(|first| file.are_tied(first, &name));
+            if let Some(tied) = tied {
+                let tensor = self.tensors[tied].clone();
+                self.tensors.insert(name, tensor);
+                continue;
+            }
+            let (dtype, shape) = file.tensor(&name).expect("one of the names");
+            let (dtype, shape) = (self.float_type(&name, dtype)?, shape.to_vec());
+            let bytes = file.read(&name).map_err(torch_error)?;
+            self.insert(name, dtype, &shape, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn float_type(&self, name: &str, dtype: TorchType) -> Result<DType, Error> {
+        Ok(match dtype {
+            TorchType::F64 => DType::F64,
+            TorchType::F32 => DType::F32,
+            TorchType::F16 => DType::F16,
+            TorchType::BF16 => DType::BF16,
+            found => {
+                return Err(Error::TensorType {
+                    origin: self.origin.clone(),
+                    name: name.to_owned(),
+                    found: found.to_string(),
+                });
+            }
+        })
+    }
+
+    /// Keeps a tensor of these little-endian elements as 32-bit numbers.
+    fn insert(&mut self, name: String, dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<(), Error> {
+        let tensor = Tensor::from_raw_buffer(bytes, dtype, shape, &Device::Cpu)?.to_dtype(DType::F32)?;
+        if !with_values(&tensor, |values| values.iter().all(|x| x.is_finite()))? {
+            return Err(Error::TensorNotFinite {
+                origin: self.origin.clone(),
+                name,
+            });
+        }
+        self.tensors.insert(name, tensor);
+        Ok(())
+    }
+
+    /// Drops the tensor `copy`, which is tied to `original` in every model of this kind.
+    ///
+    /// # Errors
+    /// [`Error::NotTied`] where both are there and differ.
+    pub(crate) fn untie(&mut self, copy: &'static str, original: &'static str) -> Result<(), Error> {
+        let Some(tensor) = self.tensors.remove(copy) else {
+            return Ok(());
+        };
+        let Some(kept) = self.tensors.get(original) else {
+            return Ok(());
+        };
+        let same = tensor.dims() == kept.dims() && with_values(&tensor, |a| with_values(kept, |b| a == b))??;
+        if same {
+            Ok(())
+        } else {
+            Err(Error::NotTied {
+                origin: self.origin.clone(),
+                copy,
+                original,
+            })
+        }
+    }
+
+    fn read_safetensors(&mut self, path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
         let file_error = |source| Error::File {
             path: path.to_owned(),
             source,
@@ -59,7 +146,6 @@ impl Weights {
         file.read_exact(&mut header).map_err(file_error)?;
         let header: Metadata = serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
 
-        let mut tensors = BTreeMap::new();
         for name in header.offset_keys() {
             let info = header.info(&name).expect("the key was just listed");
             let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
@@ -91,14 +177,9 @@ impl Weights {
             file.seek(SeekFrom::Start(8 + header_len + start))
                 .map_err(file_error)?;
             file.read_exact(&mut bytes).map_err(file_error)?;
-            let tensor =
-                Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)?.to_dtype(DType::F32)?;
-            if !with_values(&tensor, |values| values.iter().all(|x| x.is_finite()))? {
-                return Err(Error::TensorNotFinite { origin, name });
-            }
-            tensors.insert(name, tensor);
+            self.insert(name, dtype, &info.shape, &bytes)?;
         }
-        Ok(Self { origin, tensors })
+        Ok(())
     }
 
     /// Where the weights come from, for messages.
@@ -140,4 +221,8 @@ impl Weights {
     pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
         Ok(self.get(name, &[len])?.to_vec1()?)
     }
+}
+
+fn torch_error(error: scfm_io::Error) -> Error {
+    Error::Torch(Box::new(error))
 }

@@ -383,3 +383,92 @@ fn published_v1_dictionaries_do_not_pass_for_those_of_v2() {
     let stat1 = v1.token("ENSG00000115415").unwrap();
     assert_eq!(loaded.vocabulary().gene(stat1), Some("ENSG00000115415"));
 }
+
+/// A copy of the golden checkpoint whose weights are the file of `torch.save`.
+fn torch_folder() -> TempDir {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = TempDir::new().unwrap();
+    for name in [
+        "bert/config.json",
+        "bert/token_dictionary.json",
+        "bert/gene_median_dictionary.json",
+        "bert_torch/pytorch_model.bin",
+    ] {
+        let from = golden.join(name);
+        fs::copy(&from, folder.path().join(from.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn weights_of_torch_are_those_of_their_safetensors_twin() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let twin = Checkpoint::load(&golden.join("bert")).unwrap();
+    let folder = torch_folder();
+    let torch = load(&folder).unwrap();
+    assert!(torch.files()["weights"].ends_with("pytorch_model.bin"));
+    let names = |checkpoint: &Checkpoint| checkpoint.weights().tensors().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        names(&torch),
+        names(&twin),
+        "the tied decoder and the position ids are left out"
+    );
+    for (name, tensor) in twin.weights().tensors() {
+        let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let found = torch.weights().get(name, tensor.dims()).unwrap();
+        assert_eq!(values(&found), values(tensor), "{name}");
+    }
+
+    // Beside safetensors the pickled file is not opened.
+    fs::copy(
+        golden.join("bert/model.safetensors"),
+        folder.path().join("model.safetensors"),
+    )
+    .unwrap();
+    fs::write(folder.path().join("pytorch_model.bin"), b"broken").unwrap();
+    assert!(load(&folder).unwrap().files()["weights"].ends_with("model.safetensors"));
+}
+
+#[test]
+fn a_broken_file_of_torch_is_named() {
+    let folder = torch_folder();
+    let path = folder.path().join("pytorch_model.bin");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let error = load(&folder).unwrap_err();
+    assert!(matches!(error, Error::Torch(_)), "{error}");
+    assert!(
+        error.to_string().starts_with(&path.display().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_decoder_of_its_own_is_refused() {
+    let folder = saved();
+    change_weights(&folder, |tensors| {
+        let words = tensors["bert.embeddings.word_embeddings.weight"].clone();
+        tensors.insert("cls.predictions.decoder.weight".to_owned(), words);
+    });
+    assert!(
+        !load(&folder)
+            .unwrap()
+            .weights()
+            .contains("cls.predictions.decoder.weight")
+    );
+    change_weights(&folder, |tensors| {
+        let other = Tensor::zeros((12, 16), DType::F32, &Device::Cpu).unwrap();
+        tensors.insert("cls.predictions.decoder.weight".to_owned(), other);
+    });
+    let error = load(&folder).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::NotTied {
+                copy: "cls.predictions.decoder.weight",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}

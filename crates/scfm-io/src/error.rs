@@ -138,7 +138,17 @@ pub enum Error {
         /// What was seen in each matrix.
         seen: Vec<String>,
     },
-    /// A pickle that is broken, or that does more than hold a dictionary of plain values.
+    /// An archive of torch that is broken, or a tensor in it.
+    #[error("{}: {place}: {reason}", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file: `archive`, a member, a tensor.
+        place: String,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A pickle that is broken, or that does more than hold a dictionary of plain values or of tensors.
     #[error("{}: {opcode} at byte {offset}: {reason}", path.display())]
     Pickle {
         /// The file.

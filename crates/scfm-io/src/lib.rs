@@ -3,7 +3,8 @@
 //! [`H5ad`] reads counts, cell labels and gene names from the files of anndata, by chunk and within a memory
 //! budget; [`H5adWriter`] writes such files with reproducible bytes. [`write_edges`] and [`write_table`] put
 //! results into Parquet files that pandas, polars and DuckDB read as they are. The dictionaries of Geneformer and
-//! scGPT come from [`read_token_dictionary`] and its neighbours, without executing any pickle. Every file that is
+//! scGPT come from [`read_token_dictionary`] and its neighbours, without executing any pickle, and so do the
+//! tensors of a `pytorch_model.bin` ([`TorchFile`]). Every file that is
 //! written appears whole or not at all ([`atomic_write`]). Files are untrusted: a broken one is an [`Error`] that
 //! names the file and the place in it, never a panic.
 //!
@@ -61,6 +62,7 @@ mod h5ad;
 mod hash;
 mod pickle;
 mod tables;
+mod torch;
 
 pub use atomic::{atomic_write, remove_partial_files};
 pub use dictionary::{read_median_dictionary, read_name_dictionary, read_token_dictionary};
@@ -72,3 +74,4 @@ pub use h5ad::{
 };
 pub use hash::content_hash;
 pub use tables::{Metadata, read_table, write_csv, write_table};
+pub use torch::{TorchFile, TorchType};

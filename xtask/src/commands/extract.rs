@@ -97,7 +97,7 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
         ),
         ("scfm.cells", extraction.cells_read.to_string()),
         ("scfm.seed", args.seed.to_string()),
-        ("scfm.model", content_hash(&args.model.join("model.safetensors"))?),
+        ("scfm.model", content_hash(&checkpoint.files()["weights"])?),
         ("scfm.data", content_hash(&args.data)?),
         ("scfm.simulated", screen.simulated.to_string()),
         ("scfm.version", env!("CARGO_PKG_VERSION").to_owned()),

@@ -27,7 +27,11 @@ fn inspect_model(args: &InspectArgs) -> Result<()> {
     let checkpoint = Checkpoint::load(&args.path)?;
     let config = checkpoint.config();
     let vocabulary = checkpoint.vocabulary();
-    println!("{}: Geneformer checkpoint", args.path.display());
+    let size = config.published_name().map_or_else(
+        || "of a size that was not published".to_owned(),
+        |name| format!("the size of {name}"),
+    );
+    println!("{}: Geneformer checkpoint, {size}", args.path.display());
     println!(
         "  {} layers × {} heads, width {}, feed-forward {}, up to {} tokens",
         config.num_hidden_layers,
@@ -36,11 +40,33 @@ fn inspect_model(args: &InspectArgs) -> Result<()> {
         config.intermediate_size,
         config.max_position_embeddings
     );
+    match vocabulary.frame() {
+        Some(_) => println!(
+            "  V2: cells begin with <cls> and end with <eos>, up to {} genes between them",
+            config.max_position_embeddings.saturating_sub(2)
+        ),
+        None => println!("  V1: cells are genes alone, without <cls> and <eos>"),
+    }
     println!(
         "  {} tokens, {} gene symbols in the name dictionary",
         vocabulary.len(),
         vocabulary.names().len()
     );
+    match vocabulary.current_ids() {
+        Some(current) => println!(
+            "  {} Ensembl ids lead to a token, {} of them older ids; counts of the same gene are summed",
+            current.len(),
+            current.iter().filter(|(id, current)| id != current).count()
+        ),
+        None => {
+            println!(
+                "  no dictionary of older Ensembl ids: ids are taken as they are, without their version"
+            );
+        }
+    }
+    for (role, path) in checkpoint.files() {
+        println!("  {role}: {}", path.display());
+    }
     println!(
         "  layer that would be scored: {}",
         crate::context::default_layer(config.num_hidden_layers)

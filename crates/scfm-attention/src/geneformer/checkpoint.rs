@@ -6,18 +6,23 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
-use scfm_io::{atomic_write, read_median_dictionary, read_name_dictionary, read_token_dictionary};
+use scfm_io::atomic_write;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Config, Vocabulary};
+use super::config::{V1_TOKENS, V2_TOKENS};
+use super::files::{CONFIG, CURRENT_IDS, MEDIANS, NAMES, TOKENS, WEIGHTS, required};
+use super::{Config, Dictionaries, Vocabulary};
 use crate::{Error, Weights};
 
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const TOKENS: &str = "token_dictionary";
-const MEDIANS: &str = "gene_median_dictionary";
-const NAMES: &str = "gene_name_id_dict";
+/// Weights that published files list twice: the decoder is the embedding itself.
+const TIED: [(&str, &str); 2] = [
+    (
+        "cls.predictions.decoder.weight",
+        "bert.embeddings.word_embeddings.weight",
+    ),
+    ("cls.predictions.decoder.bias", "cls.predictions.bias"),
+];
 
 /// A Geneformer as it lies in a folder: configuration, weights and dictionaries that fit each other.
 #[derive(Debug, Clone)]
@@ -25,14 +30,12 @@ pub struct Checkpoint {
     config: Config,
     vocabulary: Vocabulary,
     weights: Weights,
+    files: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Checkpoint {
-    /// Reads `config.json`, `model.safetensors` and the dictionaries of a folder.
-    ///
-    /// The dictionaries are `token_dictionary`, `gene_median_dictionary` and, if it is there,
-    /// `gene_name_id_dict`, each as `.json` or `.pkl` and also under its published names ending in `_gc30M`,
-    /// `_gc95M` or `_gc104M`.
+    /// Reads `config.json`, the weights (`model.safetensors`, else `pytorch_model.bin`) and the [`Dictionaries`] of a
+    /// folder. Of several releases of dictionaries the one that has as many tokens as the model is taken.
     ///
     /// # Errors
     /// A missing or malformed file, tensors or dictionaries that do not fit the configuration: each names the
@@ -46,32 +49,34 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn load_with(folder: &Path, dictionaries: &Path) -> Result<Self, Error> {
-        let config_path = required(folder, "configuration", &[CONFIG.to_owned()])?;
+        let config_path = required(folder, "configuration", &[CONFIG])?;
         let text = fs::read(&config_path).map_err(|source| Error::File {
             path: config_path.clone(),
             source,
         })?;
         let config: Config = serde_json::from_slice(&text).map_err(|source| Error::Json {
-            path: config_path,
+            path: config_path.clone(),
             source,
         })?;
         config.check()?;
+        let (vocabulary, dictionaries) = Dictionaries::load(dictionaries, config.vocab_size)?;
 
-        let tokens = required(dictionaries, "token dictionary", &dictionary_names(TOKENS))?;
-        let medians = required(dictionaries, "gene median dictionary", &dictionary_names(MEDIANS))?;
-        let mut vocabulary =
-            Vocabulary::new(read_token_dictionary(&tokens)?, read_median_dictionary(&medians)?)?;
-        if let Some(names) = find(dictionaries, &dictionary_names(NAMES)) {
-            vocabulary = vocabulary.with_names(read_name_dictionary(&names)?);
-        }
-
-        let weights_path = required(folder, "weights", &[WEIGHTS.to_owned()])?;
+        let weights_path = required(folder, "weights", &WEIGHTS)?;
         let shapes: HashMap<_, _> = [config.encoder_parameters(), config.head_parameters()]
             .into_iter()
             .flatten()
             .collect();
-        let weights = Weights::read(&weights_path, |name| shapes.contains_key(name))?;
-        Self::new(config, vocabulary, weights)
+        let wanted = |name: &str| shapes.contains_key(name) || TIED.iter().any(|(copy, _)| *copy == name);
+        let mut weights = Weights::read(&weights_path, wanted)?;
+        for (copy, original) in TIED {
+            weights.untie(copy, original)?;
+        }
+        let mut files = dictionaries.files();
+        files.extend([("config", config_path), ("weights", weights_path)]);
+        Ok(Self {
+            files,
+            ..Self::new(config, vocabulary, weights)?
+        })
     }
 
     /// A model with fresh weights: normal with standard deviation `initializer_range` in the matrices, as BERT
@@ -115,6 +120,7 @@ impl Checkpoint {
                 rows: config.vocab_size,
             });
         }
+        check_release(&config, &vocabulary)?;
         for (name, shape) in config.encoder_parameters() {
             weights.get(&name, &shape)?;
         }
@@ -122,6 +128,7 @@ impl Checkpoint {
             config,
             vocabulary,
             weights,
+            files: BTreeMap::new(),
         })
     }
 
@@ -147,8 +154,11 @@ impl Checkpoint {
         if !vocabulary.names().is_empty() {
             write_json(&folder.join(format!("{NAMES}.json")), vocabulary.names())?;
         }
+        if let Some(current_ids) = vocabulary.current_ids() {
+            write_json(&folder.join(format!("{CURRENT_IDS}.json")), current_ids)?;
+        }
 
-        let path = folder.join(WEIGHTS);
+        let path = folder.join(WEIGHTS[0]);
         // transformers refuses files that do not say which framework's layout they have.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let bytes = safetensors::serialize(self.weights.tensors(), Some(metadata)).map_err(|e| {
@@ -170,33 +180,39 @@ impl Checkpoint {
         &self.vocabulary
     }
 
+    /// The files that the checkpoint was read from, by what they hold: `config`, `weights`, and dictionaries by the
+    /// stem of their names. None for a model that was made.
+    pub fn files(&self) -> &BTreeMap<&'static str, PathBuf> {
+        &self.files
+    }
+
     /// The weights, by their names in Hugging Face's BERT.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 }
 
-/// The names under which a dictionary is published.
-fn dictionary_names(stem: &str) -> Vec<String> {
-    ["", "_gc30M", "_gc95M", "_gc104M"]
-        .iter()
-        .flat_map(|suffix| ["json", "pkl"].map(|extension| format!("{stem}{suffix}.{extension}")))
-        .collect()
-}
-
-fn find(folder: &Path, names: &[String]) -> Option<PathBuf> {
-    names
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-}
-
-fn required(folder: &Path, what: &'static str, names: &[String]) -> Result<PathBuf, Error> {
-    find(folder, names).ok_or_else(|| Error::MissingFile {
-        folder: folder.to_owned(),
-        what,
-        names: names.join(", "),
-    })
+/// The published vocabularies of V1 and V2 are told by their sizes; only V2 frames a cell. A dictionary that was put
+/// together by hand would shift every position by one.
+fn check_release(config: &Config, vocabulary: &Vocabulary) -> Result<(), Error> {
+    if config.pad_token_id != vocabulary.pad() {
+        return Err(Error::Config {
+            key: "pad_token_id",
+            found: config.pad_token_id.to_string(),
+            expected: format!("{}, the token of <pad> in the dictionary", vocabulary.pad()),
+        });
+    }
+    let wrong = |what: &str| Err(Error::Vocabulary(what.to_owned()));
+    match (vocabulary.len(), vocabulary.frame()) {
+        (V1_TOKENS, Some(_)) => {
+            wrong("25426 tokens are those of Geneformer V1, which has no <cls> and <eos>")
+        }
+        (V2_TOKENS, None) => wrong(
+            "20275 tokens are those of Geneformer V2, but <cls> and <eos> are missing; \
+             take token_dictionary_gc104M.pkl as it is published",
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {

@@ -3,6 +3,21 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::encoder::LayerShape;
 
+/// Tokens of Geneformer V1, trained on 30 million cells.
+pub(super) const V1_TOKENS: usize = 25_426;
+/// Tokens of Geneformer V2, and of the models between the two, trained on 95 or 104 million cells.
+pub(super) const V2_TOKENS: usize = 20_275;
+
+/// Names of published models by layers, width and tokens.
+const PUBLISHED: [(usize, usize, usize, &str); 6] = [
+    (6, 256, V1_TOKENS, "Geneformer-V1-10M"),
+    (12, 512, V1_TOKENS, "gf-12L-30M-i2048"),
+    (12, 512, V2_TOKENS, "gf-12L-95M-i4096"),
+    (20, 896, V2_TOKENS, "gf-20L-95M-i4096"),
+    (12, 768, V2_TOKENS, "Geneformer-V2-104M"),
+    (18, 1152, V2_TOKENS, "Geneformer-V2-316M"),
+];
+
 /// The parts of `config.json` that fix the computation, by their names there; other keys are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -40,7 +55,33 @@ pub struct Config {
 impl Config {
     /// Geneformer-V1-10M: 6 layers, width 256, 4 heads, 25,426 tokens, 2,048 positions.
     pub fn v1_10m() -> Self {
-        Self::sized(6, 256, 4, 25_426, 2048)
+        Self::sized(6, 256, 4, V1_TOKENS, 2048)
+    }
+
+    /// Geneformer-V2-104M: 12 layers, width 768, 12 heads, 20,275 tokens, 4,096 positions.
+    pub fn v2_104m() -> Self {
+        Self::v2(12, 768, 12)
+    }
+
+    /// Geneformer-V2-316M: 18 layers, width 1152, 18 heads, 20,275 tokens, 4,096 positions.
+    pub fn v2_316m() -> Self {
+        Self::v2(18, 1152, 18)
+    }
+
+    fn v2(layers: usize, hidden: usize, heads: usize) -> Self {
+        Self {
+            intermediate_size: 4 * hidden,
+            ..Self::sized(layers, hidden, heads, V2_TOKENS, 4096)
+        }
+    }
+
+    /// The published model that has this size.
+    pub fn published_name(&self) -> Option<&'static str> {
+        let size = (self.num_hidden_layers, self.hidden_size, self.vocab_size);
+        let mut published = PUBLISHED.iter();
+        published
+            .find(|&&(layers, hidden, tokens, _)| size == (layers, hidden, tokens))
+            .map(|&(.., name)| name)
     }
 
     /// A model of the given size with a feed-forward step twice as wide as the hidden states, the ratio of V1.
@@ -212,18 +253,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn v1_has_the_tensors_and_parameters_of_the_published_file() {
-        let config = Config::v1_10m();
-        let parameters: Vec<_> = [config.encoder_parameters(), config.head_parameters()].concat();
-        // The published file has one more, the buffer bert.embeddings.position_ids.
-        assert_eq!(parameters.len(), 106);
-        let n: usize = parameters
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
-        // 41,183,536 bytes of file are these, 2,048 positions of 8 bytes, and a header of 115 to 120 bytes a tensor.
-        let header = 41_183_536 - 4 * n - 8 * 2048;
-        assert!((107 * 100..107 * 125).contains(&header), "{header}");
+    fn published_models_have_the_tensors_and_parameters_of_their_files() {
+        for (config, name, n_tensors, file, position_ids) in [
+            // The file of V1 has one tensor more, the buffer bert.embeddings.position_ids of 8 bytes a position.
+            (Config::v1_10m(), "Geneformer-V1-10M", 107, 41_183_536, 8 * 2048),
+            (Config::v2_104m(), "Geneformer-V2-104M", 202, 417_571_156, 0),
+            (Config::v2_316m(), "Geneformer-V2-316M", 298, 1_265_455_076, 0),
+        ] {
+            assert_eq!(config.published_name(), Some(name));
+            let parameters: Vec<_> = [config.encoder_parameters(), config.head_parameters()].concat();
+            assert_eq!(
+                parameters.len() + usize::from(position_ids > 0),
+                n_tensors,
+                "{name}"
+            );
+            let n: usize = parameters
+                .iter()
+                .map(|(_, shape)| shape.iter().product::<usize>())
+                .sum();
+            // What else the file has is a header of 115 to 120 bytes a tensor.
+            let header = file - 4 * n - position_ids;
+            assert!(
+                (n_tensors * 100..n_tensors * 125).contains(&header),
+                "{name}: {header}"
+            );
+        }
+        assert_eq!(Config::sized(3, 16, 2, 12, 12).published_name(), None);
     }
 
     #[test]

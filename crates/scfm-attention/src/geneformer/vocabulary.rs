@@ -20,6 +20,8 @@ pub struct Vocabulary {
     /// By token; none at the special ones.
     medians: Vec<Option<f64>>,
     names: BTreeMap<String, String>,
+    /// Ensembl ids of all releases to those of the tokens; without them an id is current if it has a token.
+    current_ids: Option<BTreeMap<String, String>>,
     pad: u32,
     mask: u32,
     frame: Option<(u32, u32)>,
@@ -87,6 +89,7 @@ impl Vocabulary {
             tokens,
             medians,
             names: BTreeMap::new(),
+            current_ids: None,
             pad,
             mask,
             frame,
@@ -109,6 +112,31 @@ impl Vocabulary {
     pub fn with_names(mut self, names: impl IntoIterator<Item = (String, String)>) -> Self {
         self.names = names.into_iter().collect();
         self
+    }
+
+    /// The same vocabulary with a dictionary from Ensembl ids in capitals, old and current ones, to the ids that
+    /// have tokens; entries that lead to no token are dropped.
+    ///
+    /// # Errors
+    /// [`Error::Vocabulary`] where every entry leads to no token.
+    pub fn with_current_ids(
+        mut self,
+        current_ids: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let mut n = 0;
+        let current_ids: BTreeMap<_, _> = current_ids
+            .into_iter()
+            .inspect(|_| n += 1)
+            .filter(|(_, current)| self.token(current).is_some())
+            .collect();
+        if current_ids.is_empty() {
+            return Err(Error::Vocabulary(format!(
+                "none of the {n} entries of ensembl_mapping_dict leads to a gene with a token; \
+                 it belongs to another model"
+            )));
+        }
+        self.current_ids = Some(current_ids);
+        Ok(self)
     }
 
     /// Number of tokens, the special ones counted.
@@ -170,7 +198,27 @@ impl Vocabulary {
         &self.names
     }
 
-    /// The tokens of a panel spelled in Ensembl ids.
+    /// Ensembl ids of all releases and the ids that stand for them among the tokens, as far as the model's folder
+    /// gave them.
+    pub fn current_ids(&self) -> Option<&BTreeMap<String, String>> {
+        self.current_ids.as_ref()
+    }
+
+    /// The id under which a gene has its token, as Geneformer's tokeniser finds it: the dictionary of current ids is
+    /// asked for the id in capitals, and where the model has no such dictionary an id stands for itself. A version
+    /// suffix is not taken off here.
+    pub fn current_id(&self, id: &str) -> Option<&str> {
+        let upper = id.to_uppercase();
+        let current = match &self.current_ids {
+            Some(current_ids) => current_ids.get(&upper)?,
+            None if self.token(id).is_some() => id,
+            None => &upper,
+        };
+        let token = self.token(current)?;
+        self.gene(token)
+    }
+
+    /// The tokens of a panel spelled in Ensembl ids, old or current ones.
     ///
     /// # Errors
     /// [`Error::SharedToken`], [`Error::NoKnownGene`].
@@ -187,20 +235,22 @@ impl Vocabulary {
         panel: &Panel,
         ensembl_of: impl Fn(&str) -> Option<String>,
     ) -> Result<TokenPanel, Error> {
-        let token_of = |gene: &str| ensembl_of(gene).and_then(|id| self.token(&id));
+        let token_of = |gene: &str| self.token(self.current_id(&ensembl_of(gene)?)?);
         let tokens: Vec<_> = panel.genes().iter().map(|gene| token_of(gene.as_str())).collect();
         if tokens.iter().all(Option::is_none) {
-            return Err(Error::NoKnownGene {
-                n_genes: panel.len(),
-                example: panel.genes().first().map(ToString::to_string).unwrap_or_default(),
-                known: self
-                    .genes()
-                    .next()
-                    .map(|(_, gene, _)| gene.to_owned())
-                    .unwrap_or_default(),
-            });
+            return Err(self.no_known_gene(panel));
         }
         TokenPanel::new(panel.clone(), tokens)
+    }
+
+    /// The error of a panel without any gene of the model.
+    pub(super) fn no_known_gene(&self, panel: &Panel) -> Error {
+        let known = self.genes().next().map(|(_, gene, _)| gene.to_owned());
+        Error::NoKnownGene {
+            n_genes: panel.len(),
+            example: panel.genes().first().map(ToString::to_string).unwrap_or_default(),
+            known: known.unwrap_or_default(),
+        }
     }
 }
 

@@ -1,49 +1,36 @@
-//! A reader for pickles that hold one dictionary of plain values.
-//!
-//! A pickle is a program for a small stack machine, and Python's own reader lets it call any function. This one
-//! knows the instructions that a dictionary of numbers and strings needs (protocols 2 to 5) and two callables,
-//! numpy's scalar and dtype, whose effect it works out itself. Anything else is refused by name and offset.
-//! Source: CPython's `pickletools`, which documents every opcode.
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A value of a dictionary.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Plain {
-    Int(i64),
-    Float(f64),
-    Text(Arc<str>),
-}
-
-/// What went wrong, at which instruction.
-#[derive(Debug)]
-pub(crate) struct PickleError {
-    pub opcode: &'static str,
-    pub offset: usize,
-    pub reason: String,
-}
-
-/// The entries of a pickled dictionary with string keys, in the order of the file.
-pub(crate) fn read_dictionary(bytes: &[u8]) -> Result<Vec<(Arc<str>, Plain)>, PickleError> {
-    let mut machine = Machine {
-        bytes,
-        ..Machine::default()
-    };
-    machine.run().map_err(|reason| PickleError {
-        opcode: machine.opcode,
-        offset: machine.opcode_at,
-        reason,
-    })
-}
+use super::numpy::Dtype;
+use super::tensors::{self, StorageRecord, TensorRecord};
+use super::{PickleError, Plain};
+use crate::torch::TorchType;
 
 /// Tuples hold tuples only in a dtype's state and arguments; deeper ones are an attack on the stack.
 const MAX_DEPTH: u8 = 8;
+/// Characters of a name from the file that a message shows.
+const MAX_SHOWN: usize = 80;
+
+/// What a pickle may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    PlainValues,
+    Tensors,
+}
+
+impl Dialect {
+    fn what(self) -> &'static str {
+        match self {
+            Self::PlainValues => "a dictionary of plain values",
+            Self::Tensors => "a dictionary of tensors",
+        }
+    }
+}
 
 /// Containers that can change after they were memoised are numbers into the machine's own lists, so that every
 /// copy of the number sees the change, as every reference would in Python.
 #[derive(Debug, Clone)]
-enum Value {
+pub(super) enum Value {
     /// None, True or False: they stand in the state of a dtype, where their value does not matter.
     Constant,
     Int(i64),
@@ -56,24 +43,24 @@ enum Value {
     },
     Dictionary(usize),
     Dtype(usize),
+    StorageType(TorchType),
+    Storage(usize),
+    Tensor(usize),
     Callable(Callable),
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Callable {
+pub(super) enum Callable {
     NumpyScalar,
     NumpyDtype,
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
 }
 
-/// A numpy dtype: kind and size from its name (`i2`, `f8`), byte order from its state.
-#[derive(Debug, Clone)]
-struct Dtype {
-    name: Arc<str>,
-    big_endian: bool,
-}
-
-#[derive(Default)]
-struct Machine<'a> {
+/// The stack machine of a pickle, run up to `STOP`.
+pub(super) struct Machine<'a> {
+    dialect: Dialect,
     bytes: &'a [u8],
     at: usize,
     opcode: &'static str,
@@ -83,25 +70,100 @@ struct Machine<'a> {
     memo: HashMap<u32, Value>,
     dictionaries: Vec<Vec<(Value, Value)>>,
     dtypes: Vec<Dtype>,
+    storages: Vec<StorageRecord>,
+    tensors: Vec<TensorRecord>,
 }
 
-type Step<T> = Result<T, String>;
+/// What a step gives, or why it cannot be done.
+pub(super) type Step<T> = Result<T, String>;
 
 impl<'a> Machine<'a> {
-    fn run(&mut self) -> Step<Vec<(Arc<str>, Plain)>> {
+    pub(super) fn new(bytes: &'a [u8], dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            bytes,
+            at: 0,
+            opcode: "",
+            opcode_at: 0,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            dictionaries: Vec::new(),
+            dtypes: Vec::new(),
+            storages: Vec::new(),
+            tensors: Vec::new(),
+        }
+    }
+
+    /// An error at the instruction that was read last.
+    pub(super) fn error(&self, reason: String) -> PickleError {
+        PickleError {
+            opcode: self.opcode,
+            offset: self.opcode_at,
+            reason,
+        }
+    }
+
+    /// Runs every instruction before `STOP`.
+    pub(super) fn run(&mut self) -> Step<()> {
         loop {
             self.opcode_at = self.at;
             self.opcode = "end of file";
             let code = self.byte()?;
-            self.opcode = name(code).ok_or_else(|| {
+            let known = name(code).filter(|_| code != b'Q' || self.dialect == Dialect::Tensors);
+            self.opcode = known.ok_or_else(|| {
                 self.opcode = "opcode";
-                format!("instruction {code:#04x} is not one that a dictionary of plain values needs")
+                format!(
+                    "instruction {code:#04x} is not one that {} needs",
+                    self.dialect.what()
+                )
             })?;
             if self.opcode == "STOP" {
-                return self.result();
+                return Ok(());
             }
             self.step(code)?;
         }
+    }
+
+    /// The entries of the one dictionary that is left, all of them plain values.
+    pub(super) fn plain_entries(&mut self) -> Step<Vec<(Arc<str>, Plain)>> {
+        self.entries()?
+            .into_iter()
+            .map(|(key, value)| {
+                let value = match value {
+                    Value::Int(int) => Plain::Int(int),
+                    Value::Float(float) => Plain::Float(float),
+                    Value::Text(text) => Plain::Text(text),
+                    _ => {
+                        return Err(format!(
+                            "the value of {} is neither a number nor a string",
+                            shown(&key)
+                        ));
+                    }
+                };
+                Ok((key, value))
+            })
+            .collect()
+    }
+
+    /// The tensors of the one dictionary that is left.
+    pub(super) fn tensor_entries(&mut self) -> Step<Vec<(Arc<str>, TensorRecord)>> {
+        let entries = self.entries()?;
+        let tensors: Vec<_> = entries
+            .iter()
+            .filter_map(|(key, value)| match value {
+                Value::Tensor(tensor) => Some((key.clone(), self.tensors[*tensor].clone())),
+                _ => None,
+            })
+            .collect();
+        if tensors.is_empty() && !entries.is_empty() {
+            let keys: Vec<_> = entries.iter().take(5).map(|(key, _)| shown(key)).collect();
+            return Err(format!(
+                "a dictionary without tensors, its keys are {}; save the model's state_dict() alone",
+                keys.join(", ")
+            ));
+        }
+        Ok(tensors)
     }
 
     fn step(&mut self, code: u8) -> Step<()> {
@@ -115,8 +177,8 @@ impl<'a> Machine<'a> {
             }
             b'(' => self.marks.push(self.stack.len()),
             b'}' => {
-                self.stack.push(Value::Dictionary(self.dictionaries.len()));
-                self.dictionaries.push(Vec::new());
+                let dictionary = self.new_dictionary();
+                self.stack.push(dictionary);
             }
             b'N' | 0x88 | 0x89 => self.stack.push(Value::Constant),
             b'K' | b'M' | b'J' | 0x8a => {
@@ -165,6 +227,13 @@ impl<'a> Machine<'a> {
                     .push(value.ok_or_else(|| format!("memo {slot} was never written"))?);
             }
             b'c' | 0x93 => self.global(code)?,
+            b'Q' => {
+                let Value::Tuple { items, .. } = self.pop()? else {
+                    return Err("a persistent id that is no tuple".to_owned());
+                };
+                self.storages.push(tensors::storage(&items)?);
+                self.stack.push(Value::Storage(self.storages.len() - 1));
+            }
             b'R' => self.reduce()?,
             b'b' => self.build()?,
             b's' | b'u' => {
@@ -236,16 +305,29 @@ impl<'a> Machine<'a> {
                 _ => return Err("module and name are not strings".to_owned()),
             }
         };
-        self.stack.push(Value::Callable(match (&*module, &*function) {
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Callable::NumpyScalar,
-            ("numpy", "dtype") => Callable::NumpyDtype,
+        self.stack.push(match (self.dialect, &*module, &*function) {
+            (Dialect::PlainValues, "numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => {
+                Value::Callable(Callable::NumpyScalar)
+            }
+            (Dialect::PlainValues, "numpy", "dtype") => Value::Callable(Callable::NumpyDtype),
+            (Dialect::Tensors, "collections", "OrderedDict") => Value::Callable(Callable::OrderedDict),
+            (Dialect::Tensors, "torch._utils", "_rebuild_tensor_v2") => {
+                Value::Callable(Callable::RebuildTensor)
+            }
+            (Dialect::Tensors, "torch._utils", "_rebuild_parameter") => {
+                Value::Callable(Callable::RebuildParameter)
+            }
+            (Dialect::Tensors, "torch", name) if tensors::storage_type(name).is_some() => {
+                Value::StorageType(tensors::storage_type(name).expect("just looked up"))
+            }
             _ => {
                 return Err(format!(
-                    "asks for {module}.{function}, which a dictionary of plain values does not need; \
-                     pickles are never executed"
+                    "asks for {}, which {} does not need; pickles are never executed",
+                    shown(&format!("{module}.{function}")),
+                    self.dialect.what()
                 ));
             }
-        }));
+        });
         Ok(())
     }
 
@@ -265,13 +347,25 @@ impl<'a> Machine<'a> {
             (Callable::NumpyScalar, [Value::Dtype(dtype), Value::Bytes(bytes)]) => {
                 self.dtypes[*dtype].decode(bytes)?
             }
+            (Callable::OrderedDict, []) => self.new_dictionary(),
+            (Callable::RebuildTensor, arguments) => {
+                self.tensors.push(tensors::rebuild(&self.storages, arguments)?);
+                Value::Tensor(self.tensors.len() - 1)
+            }
+            (Callable::RebuildParameter, [Value::Tensor(tensor), ..]) => Value::Tensor(*tensor),
             (callable, _) => return Err(format!("arguments that {callable:?} does not take")),
         };
         self.stack.push(value);
         Ok(())
     }
 
-    /// The state of a dtype is (version, byte order, ...); the object stays on the stack.
+    fn new_dictionary(&mut self) -> Value {
+        self.dictionaries.push(Vec::new());
+        Value::Dictionary(self.dictionaries.len() - 1)
+    }
+
+    /// The state of a dtype is (version, byte order, ...); that of a state dictionary are remarks about versions. The
+    /// object stays on the stack.
     fn build(&mut self) -> Step<()> {
         match (self.pop()?, self.stack.last()) {
             (Value::Tuple { items, .. }, Some(Value::Dtype(dtype))) => match &items[..] {
@@ -281,7 +375,8 @@ impl<'a> Machine<'a> {
                 }
                 _ => Err("state of a numpy dtype without a byte order".to_owned()),
             },
-            _ => Err("expected a numpy dtype and its state".to_owned()),
+            (Value::Dictionary(_), Some(Value::Dictionary(_))) if self.dialect == Dialect::Tensors => Ok(()),
+            _ => Err("a state for something that has none".to_owned()),
         }
     }
 
@@ -299,24 +394,17 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn result(&mut self) -> Step<Vec<(Arc<str>, Plain)>> {
+    /// The entries of the one dictionary that is left on the stack.
+    fn entries(&mut self) -> Step<Vec<(Arc<str>, Value)>> {
         let (Some(Value::Dictionary(dictionary)), true) = (self.stack.pop(), self.stack.is_empty()) else {
             return Err("the pickle does not hold one dictionary".to_owned());
         };
         std::mem::take(&mut self.dictionaries[dictionary])
             .into_iter()
             .enumerate()
-            .map(|(i, (key, value))| {
-                let Value::Text(key) = key else {
-                    return Err(format!("key {i} of the dictionary is not a string"));
-                };
-                let value = match value {
-                    Value::Int(int) => Plain::Int(int),
-                    Value::Float(float) => Plain::Float(float),
-                    Value::Text(text) => Plain::Text(text),
-                    _ => return Err(format!("the value of {key:?} is neither a number nor a string")),
-                };
-                Ok((key, value))
+            .map(|(i, (key, value))| match key {
+                Value::Text(key) => Ok((key, value)),
+                _ => Err(format!("key {i} of the dictionary is not a string")),
             })
             .collect()
     }
@@ -371,39 +459,14 @@ impl<'a> Machine<'a> {
     }
 }
 
-impl Dtype {
-    fn decode(&self, bytes: &[u8]) -> Step<Value> {
-        let name = self.name.trim_start_matches(['<', '>', '|', '=']);
-        let size: usize = name.get(1..).and_then(|n| n.parse().ok()).unwrap_or(0);
-        if bytes.len() != size {
-            return Err(format!("numpy {name} of {} bytes", bytes.len()));
-        }
-        let mut word = [0; 8];
-        if size > 8 {
-            return Err(format!(
-                "numpy dtype {name}, expected an integer or a float of at most 8 bytes"
-            ));
-        }
-        word[..size].copy_from_slice(bytes);
-        if self.big_endian {
-            word[..size].reverse();
-        }
-        let unsigned = u64::from_le_bytes(word);
-        let unused = 64 - 8 * u32::try_from(size).expect("at most 8");
-        Ok(match name {
-            "f8" => Value::Float(f64::from_bits(unsigned)),
-            "f4" => Value::Float(f64::from(f32::from_bits(unsigned as u32))),
-            "i1" | "i2" | "i4" | "i8" => Value::Int((unsigned << unused) as i64 >> unused),
-            "u1" | "u2" | "u4" | "u8" => Value::Int(
-                i64::try_from(unsigned).map_err(|_| format!("{unsigned} does not fit a signed integer"))?,
-            ),
-            _ => {
-                return Err(format!(
-                    "numpy dtype {name}, expected an integer or a float of at most 8 bytes"
-                ));
-            }
-        })
-    }
+/// A name from the file, cut and escaped so that a message stays one line.
+fn shown(name: &str) -> String {
+    let end = name
+        .char_indices()
+        .nth(MAX_SHOWN)
+        .map_or(name.len(), |(at, _)| at);
+    let rest = if end < name.len() { "…" } else { "" };
+    format!("{}{rest}", name[..end].escape_debug())
 }
 
 fn underflow() -> String {
@@ -446,128 +509,11 @@ fn name(code: u8) -> Option<&'static str> {
         b'j' => "LONG_BINGET",
         b'c' => "GLOBAL",
         0x93 => "STACK_GLOBAL",
+        b'Q' => "BINPERSID",
         b'R' => "REDUCE",
         b'b' => "BUILD",
         b's' => "SETITEM",
         b'u' => "SETITEMS",
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// `{"<pad>": 0, "ENSG1": numpy.int16(-2), "ENSG2": numpy.int16(300)}` as protocol 4 writes it: the dtype is
-    /// memoised before BUILD tells its byte order, and fetched again for the second scalar.
-    fn tokens() -> Vec<u8> {
-        let mut pickle = b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}\x94(".to_vec();
-        pickle.extend(b"\x8c\x05<pad>\x94K\x00");
-        pickle.extend(b"\x8c\x05ENSG1\x94\x8c\x15numpy.core.multiarray\x94\x8c\x06scalar\x94\x93\x94"); // memo 2..=5
-        pickle.extend(b"\x8c\x05numpy\x94\x8c\x05dtype\x94\x93\x94"); // memo 6..=8
-        pickle.extend(b"\x8c\x02i2\x94\x89\x88\x87\x94R\x94"); // memo 9, 10 and the dtype itself, 11
-        pickle.extend(b"(K\x03\x8c\x01<\x94NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t\x94b");
-        pickle.extend(b"C\x02\xfe\xff\x94\x86\x94R\x94");
-        pickle.extend(b"\x8c\x05ENSG2\x94h\x05h\x0bC\x02\x2c\x01\x94\x86\x94R\x94u.");
-        pickle
-    }
-
-    fn refused(pickle: &[u8]) -> PickleError {
-        read_dictionary(pickle).unwrap_err()
-    }
-
-    #[test]
-    fn numpy_scalars_and_plain_integers_are_read() {
-        let entries = read_dictionary(&tokens()).unwrap();
-        let expected = [("<pad>", 0), ("ENSG1", -2), ("ENSG2", 300)];
-        assert_eq!(
-            entries,
-            expected.map(|(key, value)| (Arc::from(key), Plain::Int(value)))
-        );
-    }
-
-    #[test]
-    fn protocol_2_and_every_plain_type_are_read() {
-        let mut pickle = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01M\x2c\x01X\x01\x00\x00\x00bq\x02".to_vec();
-        pickle.extend(b"G\x3f\xe0\x00\x00\x00\x00\x00\x00"); // 0.5
-        pickle.extend(b"X\x01\x00\x00\x00cq\x03h\x01X\x01\x00\x00\x00d\x8a\x02\x00\x80u."); // LONG1 -32768
-        let entries = read_dictionary(&pickle).unwrap();
-        let values: Vec<_> = entries.into_iter().map(|(_, value)| value).collect();
-        assert_eq!(
-            values,
-            [
-                Plain::Int(300),
-                Plain::Float(0.5),
-                Plain::Text("a".into()),
-                Plain::Int(-32768)
-            ]
-        );
-    }
-
-    #[test]
-    fn the_byte_order_of_a_dtype_is_obeyed() {
-        let mut pickle = tokens();
-        let order = pickle.windows(3).position(|w| w == b"\x8c\x01<").unwrap();
-        pickle[order + 2] = b'>';
-        let entries = read_dictionary(&pickle).unwrap();
-        assert_eq!(entries[1].1, Plain::Int(i64::from(0xfeffu16 as i16)));
-        assert_eq!(entries[2].1, Plain::Int(0x2c01));
-    }
-
-    #[test]
-    fn a_pickle_that_would_run_something_is_refused_by_name() {
-        // cos\nsystem\n(X\x04\x00\x00\x00true tR.
-        let error = refused(b"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00truetR.");
-        assert_eq!((error.opcode, error.offset), ("GLOBAL", 2));
-        assert!(error.reason.contains("os.system"), "{}", error.reason);
-
-        let error = refused(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x01x\x85R.");
-        assert_eq!((error.opcode, error.offset), ("STACK_GLOBAL", 18));
-        assert!(error.reason.contains("builtins.eval"), "{}", error.reason);
-    }
-
-    #[test]
-    fn what_is_no_dictionary_of_plain_values_is_refused() {
-        for (pickle, opcode) in [
-            (&b"\x80\x06}."[..], "PROTO"),      // a protocol of the future
-            (b"\x80\x04]\x94.", "opcode"),      // a list
-            (b"\x80\x04K\x01.", "STOP"),        // an integer alone
-            (b"\x80\x04}K\x01K\x02s.", "STOP"), // a key that is no string
-            (b"\x80\x04}\x8c\x01a}s.", "STOP"), // a dictionary inside
-            (b"\x80\x04u.", "SETITEMS"),        // items without a mark
-            (b"\x80\x04(u.", "SETITEMS"),       // items without a dictionary
-            (b"\x80\x04}(K\x01u.", "SETITEMS"), // a key without a value
-            (b"\x80\x04h\x07.", "BINGET"),      // a memo never written
-            (b"\x80\x04\x94.", "MEMOIZE"),      // nothing to memoise
-            (b"\x80\x04R.", "REDUCE"),          // nothing to call
-            (b"\x80\x04}Nb.", "BUILD"),         // a state for a dictionary
-            (
-                b"\x80\x04}(\x8c\x01a\x8d\xff\xff\xff\xff\xff\xff\xff\xff",
-                "BINUNICODE8",
-            ), // longer than the file
-            (b"\x80\x04}", "end of file"),
-        ] {
-            assert_eq!(refused(pickle).opcode, opcode, "{}", pickle.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn deep_tuples_do_not_reach_the_machine_stack() {
-        let mut pickle = b"\x80\x04)".to_vec();
-        pickle.extend([0x85].repeat(1_000_000));
-        pickle.push(b'.');
-        assert_eq!(refused(&pickle).opcode, "TUPLE1");
-    }
-
-    proptest! {
-        #[test]
-        fn no_damage_makes_it_panic(at in 0usize..150, byte: u8, cut in 0usize..160) {
-            let mut pickle = tokens();
-            let n = pickle.len();
-            pickle[at % n] = byte;
-            pickle.truncate(cut);
-            let _ = read_dictionary(&pickle);
-        }
-    }
 }
