@@ -303,7 +303,10 @@ fn archives_that_are_not_laid_out_as_torch_does_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.bin");
     std::fs::write(&path, &whole).unwrap();
-    let limits = ReadLimits { memory_budget: 15 };
+    let limits = ReadLimits {
+        memory_budget: 15,
+        ..ReadLimits::default()
+    };
     let error = TorchFile::open(&path, &limits).unwrap().read("w").unwrap_err();
     assert!(
         matches!(
