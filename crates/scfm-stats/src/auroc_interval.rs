@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn covers_chance_about_as_often_as_it_says() {
-        for (n_pos, n_neg) in [(1, 400), (2, 12), (3, 9), (4, 8), (6, 6)] {
+        for (n_pos, n_neg) in [(2, 12), (3, 9), (4, 8), (6, 6)] {
             let pairs = (n_pos * n_neg) as f64;
             let covered: f64 = null_distribution(n_pos, n_neg)
                 .into_iter()
