@@ -9,6 +9,8 @@ mod dictionaries;
 mod evidence;
 mod failure;
 mod inputs;
+mod list_audit;
+mod lists;
 mod memory;
 mod progress;
 mod record;
@@ -50,6 +52,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Evaluate(args) => return commands::evaluate::run(args, progress),
         Command::Inspect(args) => commands::inspect::run(args)?,
         Command::Extract(args) => commands::extract::run(args, progress)?,
+        Command::Score(args) => commands::score::run(args, progress)?,
         Command::Report(args) => commands::report::run(args, progress)?,
         Command::Fixtures(args) => commands::fixtures::run(args, progress)?,
         Command::InitModel(args) => commands::init_model::run(args)?,

@@ -68,6 +68,7 @@ pub fn run(args: &EvaluateArgs, progress: Progress) -> Result<ExitCode> {
         columns: bench.columns.clone(),
         n_edge_cells: bench.controls.edges.len(),
         controls_shared: bench.controls.shared,
+        list: None,
         inputs: bench.files.clone(),
         context: inputs.context.clone(),
     };
