@@ -92,13 +92,6 @@ fn strength(source: usize, target: usize) -> f64 {
     ((source * 31 + target * 17) % 23) as f64 / 23.0 + 0.4 * f64::from(u8::from(regulates(source, target)))
 }
 
-/// Number of pairs of the reference, and of TFs among them.
-fn reference_size() -> (usize, usize) {
-    let positives: Vec<_> = pairs().filter(|&(s, t)| regulates(s, t)).collect();
-    let tfs: std::collections::BTreeSet<_> = positives.iter().map(|(s, _)| s).collect();
-    (positives.len(), tfs.len())
-}
-
 fn pairs() -> impl Iterator<Item = (usize, usize)> {
     (0..TFS).flat_map(|s| (0..GENES).filter(move |&t| t != s).map(move |t| (s, t)))
 }
@@ -154,7 +147,11 @@ fn a_whole_list_is_judged_and_what_needs_more_says_so() {
             "not run",
             "needs cells, a screen",
         ),
-        ("head-ablation/top-5", "not run", "needs the model, cells, a screen"),
+        (
+            "head-ablation/top-5",
+            "not run",
+            "needs the model, cells, a screen",
+        ),
     ] {
         assert_eq!(row(&run, test), (status.to_owned(), reason.to_owned()), "{test}");
     }
