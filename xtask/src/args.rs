@@ -38,6 +38,11 @@ pub enum Command {
         after_help = "Example: cargo xtask extract --data cells.h5ad --model Geneformer-V1-10M --out edges"
     )]
     Extract(ExtractArgs),
+    /// Judge the edges of any other tool against reference networks
+    #[command(
+        after_help = "Example: cargo xtask score adjacencies.tsv --references trrust_rawdata.human.tsv\n\nThe list is Parquet, csv or tsv, gzip allowed: our own edge files, GRNBoost2, GENIE3, SCENIC adjacencies, BEELINE's rankedEdges.csv, DREAM5 predictions."
+    )]
+    Score(ScoreArgs),
     /// Render the report of a run folder again
     #[command(after_help = "Example: cargo xtask report runs/rpe1-0123456789ab")]
     Report(ReportArgs),
@@ -159,6 +164,64 @@ pub struct ExtractArgs {
     /// Most memory that reading may take, in GiB [default: three quarters of the machine's]
     #[arg(long, value_name = "GIB")]
     pub memory: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Scored pairs: source, target, score
+    #[arg(value_name = "EDGES")]
+    pub edges: PathBuf,
+    /// A reference network, or a folder of them
+    #[arg(long, value_name = "FILE|FOLDER")]
+    pub references: PathBuf,
+    /// Genes whose pairs are candidates: the list's sources × its targets (observed), all its genes on both sides
+    /// (panel), or those of a file with one gene per line
+    #[arg(long, default_value = "observed", value_name = "observed|panel|FILE")]
+    pub universe: String,
+    /// What a candidate is that the list does not hold: unknown and left out, or ranked lowest
+    #[arg(long, value_enum, default_value_t = AbsentPairs::Exclude)]
+    pub absent: AbsentPairs,
+    /// What makes an edge strong [default: its magnitude where scores are negative, else its value]
+    #[arg(long, value_enum)]
+    pub rank: Option<RankBy>,
+    /// Whose rules: ours, or those of a benchmark, which fix everything else and only print
+    #[arg(long, value_enum, default_value_t = Scorer::Scfm)]
+    pub scorer: Scorer,
+    /// Where run folders are made
+    #[arg(long, default_value = "runs", value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Root seed of every random stream
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Most memory that a universe may take, in GiB [default: three quarters of the machine's]
+    #[arg(long, value_name = "GIB")]
+    pub memory: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AbsentPairs {
+    /// Unknown: left out
+    Exclude,
+    /// Ranked below every listed pair
+    Lowest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RankBy {
+    /// A large score
+    Value,
+    /// A score far from 0
+    Magnitude,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scorer {
+    /// This project's battery
+    Scfm,
+    /// BEELINE, directed: all pairs of the reference's genes, magnitudes, absent pairs 0
+    Beeline,
+    /// DREAM5: pairs of the gold standard, absent pairs share what is left
+    Dream5,
 }
 
 #[derive(Debug, Args)]

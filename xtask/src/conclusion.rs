@@ -54,7 +54,30 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
         });
     }
 
-    let registry = registry.correct(record.context.parameters.alpha);
+    close(
+        run,
+        record,
+        Findings {
+            registry,
+            sections,
+            ledger,
+            meta: meta(record),
+        },
+    )
+}
+
+/// What the analyses of a run found, before any correction.
+pub struct Findings {
+    pub registry: Registry,
+    pub sections: Vec<Section>,
+    pub ledger: Ledger,
+    pub meta: Meta,
+}
+
+/// Corrects the registry, reaches the verdict and writes both with the report.
+pub fn close(run: &RunFolder, record: &RunRecord, findings: Findings) -> Result<Conclusion> {
+    let plan = Plan::embedded();
+    let registry = findings.registry.correct(record.context.parameters.alpha);
     let verdict = Verdict::reach(&registry, &Thresholds::default(), record.simulated);
     let n_not_run = registry
         .rows()
@@ -83,11 +106,11 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
     let json = serde_json::to_string_pretty(&verdict)? + "\n";
     atomic_write(&run.file("verdict.json"), |file| file.write_all(json.as_bytes()))?;
     let report = Report {
-        meta: meta(record),
+        meta: findings.meta,
         banner: banner(record),
         verdict,
-        ledger,
-        sections,
+        ledger: findings.ledger,
+        sections: findings.sections,
         registry,
     };
     let html = report.render(plan);
@@ -166,7 +189,7 @@ fn meta(record: &RunRecord) -> Meta {
 }
 
 /// Lets an analysis add a paragraph without a type in the way.
-impl Desk<'_> {
+impl<E> Desk<'_, E> {
     pub fn say(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Text(text.into()));
     }

@@ -9,6 +9,8 @@ mod evidence;
 mod failure;
 mod fixture;
 mod inputs;
+mod list_audit;
+mod lists;
 mod memory;
 mod progress;
 mod record;
@@ -48,8 +50,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     let progress = Progress::new(cli.quiet);
     match &cli.command {
         Command::Evaluate(args) => return commands::evaluate::run(args, cli.hdf5.into(), progress),
-        Command::Inspect(args) => commands::inspect::run(args, cli.hdf5.into())?,
         Command::Extract(args) => commands::extract::run(args, cli.hdf5.into(), progress)?,
+        Command::Inspect(args) => commands::inspect::run(args, cli.hdf5.into())?,
+        Command::Score(args) => commands::score::run(args, progress)?,
         Command::Report(args) => commands::report::run(args, progress)?,
         Command::Fixtures(args) => commands::fixtures::run(args, progress)?,
         Command::InitModel(args) => commands::init_model::run(args)?,

@@ -38,9 +38,21 @@ pub struct RunRecord {
     /// Control cells for edges, and whether differential expression shares them.
     pub n_edge_cells: usize,
     pub controls_shared: bool,
+    /// How a list of edges was read, where one was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListRecord>,
     /// Files by role.
     pub inputs: BTreeMap<String, InputFile>,
     pub context: Context,
+}
+
+/// How a list of edges of another tool was read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListRecord {
+    pub universe: String,
+    pub absent: String,
+    pub ranked_by: String,
+    pub layout: String,
 }
 
 /// A file that was read.
@@ -75,8 +87,17 @@ impl RunRecord {
             .iter()
             .map(|(role, file)| format!("{role} {}", &file.sha256[..12]));
         let mut parts: Vec<String> = hashes.collect();
-        parts.push(format!("layer {}", self.layer));
-        parts.push(format!("{} row as source", self.orientation));
+        match &self.list {
+            Some(list) => {
+                parts.push(format!("universe {}", list.universe));
+                parts.push(format!("absent pairs {}", list.absent));
+                parts.push(format!("ranked by {}", list.ranked_by));
+            }
+            None => {
+                parts.push(format!("layer {}", self.layer));
+                parts.push(format!("{} row as source", self.orientation));
+            }
+        }
         if self.simulated {
             parts.push("simulated".to_owned());
         }

@@ -133,7 +133,7 @@ pub fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -225,6 +225,17 @@ impl EdgeList {
         })?;
         let layout = reading.map(|(_, _, layout)| layout).unwrap_or_default();
         builder.finish(path, name, layout)
+    }
+
+    /// Positions of source, target and score among the names of columns, as [`EdgeList::from_reader`] finds them.
+    pub fn columns(names: &[&str]) -> Option<[usize; 3]> {
+        let find = |wanted: &[&str]| {
+            let named = |name: &&str| names.iter().position(|field| field.eq_ignore_ascii_case(name));
+            wanted.iter().find_map(named)
+        };
+        let (source, target) = (find(SOURCES)?, find(TARGETS)?);
+        let third = (names.len() == 3).then(|| 3 - source - target);
+        Some([source, target, find(SCORES).or(third)?])
     }
 
     /// The name of the list: its file name.
@@ -339,7 +350,7 @@ impl EdgeList {
 /// A number that people ask for: 500, 1,000, 25,000, 50,000, 1,000,000.
 fn is_round(n: usize) -> bool {
     let mut leading = n;
-    while leading > 0 && leading % 10 == 0 {
+    while leading > 0 && leading.is_multiple_of(10) {
         leading /= 10;
     }
     n >= 100 && leading < 100 && n / leading.max(1) >= 100
@@ -439,17 +450,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     /// The columns that this first line stands for, and whether it is a header.
     fn columns(&self) -> Result<(Columns, bool), Error> {
-        let find = |names: &[&str]| {
-            let named = |name: &&str| {
-                self.fields
-                    .iter()
-                    .position(|field| field.eq_ignore_ascii_case(name))
-            };
-            names.iter().find_map(named)
-        };
-        if let (Some(source), Some(target)) = (find(SOURCES), find(TARGETS)) {
-            let third = (self.fields.len() == 3).then(|| 3 - source - target);
-            let score = find(SCORES).or(third).ok_or_else(|| self.header())?;
+        if let Some([source, target, score]) = EdgeList::columns(self.fields) {
             let columns = Columns {
                 source,
                 target,

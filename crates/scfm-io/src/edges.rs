@@ -249,7 +249,12 @@ fn read_pairs<T: ArrowPrimitiveType>(path: &Path, value_name: &str) -> Result<Pa
 }
 
 /// Position of each row's gene among the genes seen so far. Looks each name of the dictionary up once, not each row.
-fn gene_positions(path: &Path, column: &ArrayRef, name: &str, genes: &mut Names) -> Result<Vec<u32>, Error> {
+pub(crate) fn gene_positions(
+    path: &Path,
+    column: &ArrayRef,
+    name: &str,
+    genes: &mut Names,
+) -> Result<Vec<u32>, Error> {
     let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let column =
         cast(column, &text).map_err(|error| Error::layout(path, format!("column {name}: {error}")))?;

@@ -56,6 +56,7 @@
 
 mod atomic;
 mod dictionary;
+mod edge_rows;
 mod edges;
 mod error;
 mod h5ad;
@@ -66,6 +67,7 @@ mod torch;
 
 pub use atomic::{atomic_write, remove_partial_files};
 pub use dictionary::{read_median_dictionary, read_name_dictionary, read_token_dictionary};
+pub use edge_rows::{EdgeRows, is_parquet, read_edge_rows};
 pub use edges::{PairCounts, read_edges, read_pair_counts, write_edges, write_edges_csv, write_pair_counts};
 pub use error::Error;
 pub use h5ad::{

@@ -1,8 +1,8 @@
 //! `degree-null`: how much of the recovery follows from how many partners each gene has in the reference?
 
 use anyhow::Result;
-use ndarray::ArrayView2;
-use scfm_core::{Column, EdgeKind, EdgeMatrix, Table};
+use ndarray::{Array2, ArrayView2};
+use scfm_core::{Column, EdgeKind, Table};
 use scfm_grn::{CandidateUniverse, DegreeNull, DegreeNullParams, GeneNames, degree_null};
 use scfm_report::{Block, ScoreSet, auroc_distributions};
 use scfm_stats::Undefined;
@@ -26,50 +26,46 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
             }
             other => other?,
         };
-    judge(
-        desk,
-        universe,
-        &[
-            ("attention", evidence.scored_attention()),
-            ("|Spearman ρ|", &evidence.correlation),
-            ("co-detection", &evidence.codetection),
-        ],
-    )
+    let scores = [
+        ("attention", evidence.scored_attention()),
+        ("|Spearman ρ|", &evidence.correlation),
+        ("co-detection", &evidence.codetection),
+    ];
+    let scores = scores.map(|(name, edges)| {
+        let scores = edges.align(universe.tfs(), universe.targets());
+        match edges.kind() {
+            EdgeKind::Spearman => (name, scores.mapv_into(f64::abs)),
+            _ => (name, scores),
+        }
+    });
+    judge(desk, universe, &scores)?;
+    Ok(())
 }
 
-/// Registers the first of `scores` and shows the others beside it, all on the pairs where each is defined.
-pub fn judge(
-    desk: &mut Desk<'_>,
+/// Registers the first of `scores`, `[tf, target]`, and shows the others beside it, all on the pairs where each is
+/// defined; returns the first where it has a value.
+pub fn judge<E>(
+    desk: &mut Desk<'_, E>,
     mut universe: CandidateUniverse,
-    scores: &[(&str, &EdgeMatrix)],
-) -> Result<()> {
-    let tables: Vec<_> = scores
-        .iter()
-        .map(|(_, edges)| {
-            let scores = edges.align(universe.tfs(), universe.targets());
-            match edges.kind() {
-                EdgeKind::Spearman => scores.mapv_into(f64::abs),
-                _ => scores,
-            }
-        })
-        .collect();
-    let views: Vec<_> = tables.iter().map(|table| table.view()).collect();
+    scores: &[(&str, Array2<f64>)],
+) -> Result<Option<DegreeNull>> {
+    let views: Vec<_> = scores.iter().map(|(_, table)| table.view()).collect();
     universe.restrict_to_defined(&views);
     let result = match draw(desk, views[0], &universe, scores[0].0, false)? {
         Ok(result) => result,
         Err(reason) => {
             desk.undefined_all(ID, &reason.to_string())?;
             desk.blocks.push(Block::Ledger(universe.ledger().clone()));
-            return Ok(());
+            return Ok(None);
         }
     };
     register(desk, &result)?;
-    show(desk, &result, scores[0].0)?;
+    show(desk, &result, scores[0].0);
 
     let mut rows = vec![(scores[0].0, result)];
-    for (&(name, _), &scores) in scores.iter().zip(&views).skip(1) {
+    for ((name, _), &scores) in scores.iter().zip(&views).skip(1) {
         if let Ok(result) = draw(desk, scores, &universe, name, true)? {
-            rows.push((name, result));
+            rows.push((*name, result));
         }
     }
     desk.keep_table(
@@ -88,11 +84,11 @@ pub fn judge(
         mixing(&rows[0].1)?,
     )?;
     desk.blocks.push(Block::Ledger(universe.ledger().clone()));
-    Ok(())
+    Ok(Some(rows.swap_remove(0).1))
 }
 
-fn draw(
-    desk: &Desk<'_>,
+fn draw<E>(
+    desk: &Desk<'_, E>,
     scores: ArrayView2<'_, f64>,
     universe: &CandidateUniverse,
     name: &str,
@@ -111,7 +107,7 @@ fn draw(
     Ok(degree_null(scores, universe, &params, stream)?)
 }
 
-fn register(desk: &mut Desk<'_>, result: &DegreeNull) -> Result<()> {
+fn register<E>(desk: &mut Desk<'_, E>, result: &DegreeNull) -> Result<()> {
     let n = Some(result.per_tf.len());
     desk.test("degree-null/curveball", &result.test, true)?;
     desk.test(
@@ -136,7 +132,7 @@ fn register(desk: &mut Desk<'_>, result: &DegreeNull) -> Result<()> {
     )
 }
 
-fn show(desk: &mut Desk<'_>, result: &DegreeNull, name: &str) -> Result<()> {
+fn show<E>(desk: &mut Desk<'_, E>, result: &DegreeNull, name: &str) {
     let mixing = &result.mixing;
     desk.say(format!(
         "{} pairs of the reference among {} candidates of {} TFs. Null networks keep the number of targets of each TF and \
@@ -180,7 +176,6 @@ fn show(desk: &mut Desk<'_>, result: &DegreeNull, name: &str) -> Result<()> {
         ),
         auroc_distributions(&sets),
     );
-    Ok(())
 }
 
 fn decomposition(rows: &[(&str, DegreeNull)]) -> Result<Table> {

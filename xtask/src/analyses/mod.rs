@@ -2,7 +2,7 @@
 //! that the plan has for it.
 
 mod coexpression_mapping;
-mod degree_null;
+pub mod degree_null;
 mod gene_baselines;
 mod incremental_value;
 mod layer_selection;
@@ -54,9 +54,10 @@ pub const ALL: &[Analysis] = &[
     },
 ];
 
-/// What an analysis works with and where its results go.
-pub struct Desk<'a> {
-    pub evidence: &'a Evidence,
+/// What an analysis works with and where its results go. The evidence is that of a run with a model and a screen, or
+/// whatever less a caller has.
+pub struct Desk<'a, E = Evidence> {
+    pub evidence: &'a E,
     pub record: &'a RunRecord,
     pub registry: &'a mut Registry,
     pub run: &'a RunFolder,
@@ -64,7 +65,7 @@ pub struct Desk<'a> {
     pub blocks: Vec<Block>,
 }
 
-impl Desk<'_> {
+impl<E> Desk<'_, E> {
     pub fn seeds(&self) -> Seeds {
         Seeds::new(self.record.seed)
     }
@@ -133,6 +134,23 @@ impl Desk<'_> {
         Ok(())
     }
 
+    /// Registers every test of the analysis as undefined for one reason.
+    pub fn undefined_all(&mut self, analysis: &str, reason: &str) -> Result<()> {
+        let planned = Plan::embedded()
+            .analysis(analysis)
+            .map(|a| a.tests.as_slice())
+            .unwrap_or_default();
+        for test in planned {
+            if !self.registry.is_registered(&test.id) {
+                self.registry.undefined(&test.id, reason)?;
+            }
+        }
+        self.say(format!("Nothing could be evaluated: {reason}."));
+        Ok(())
+    }
+}
+
+impl Desk<'_> {
     /// The candidates on which attention, correlation and gene-level features are all defined, or why there are none.
     pub fn candidates(&self) -> Result<Result<ScoredCandidates, String>> {
         let parameters = &self.record.context.parameters;
@@ -151,21 +169,6 @@ impl Desk<'_> {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Registers every test of the analysis as undefined for one reason.
-    pub fn undefined_all(&mut self, analysis: &str, reason: &str) -> Result<()> {
-        let planned = Plan::embedded()
-            .analysis(analysis)
-            .map(|a| a.tests.as_slice())
-            .unwrap_or_default();
-        for test in planned {
-            if !self.registry.is_registered(&test.id) {
-                self.registry.undefined(&test.id, reason)?;
-            }
-        }
-        self.say(format!("Nothing could be evaluated: {reason}."));
-        Ok(())
     }
 }
 

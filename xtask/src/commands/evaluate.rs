@@ -69,6 +69,7 @@ pub fn run(args: &EvaluateArgs, backend: Backend, progress: Progress) -> Result<
         columns: bench.columns.clone(),
         n_edge_cells: bench.controls.edges.len(),
         controls_shared: bench.controls.shared,
+        list: None,
         inputs: bench.files.clone(),
         context: inputs.context.clone(),
     };

@@ -7,4 +7,5 @@ pub mod fixtures;
 pub mod init_model;
 pub mod inspect;
 pub mod report;
+pub mod score;
 pub mod tidy;

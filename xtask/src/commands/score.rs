@@ -1,0 +1,588 @@
+//! `score`: the edges of any other tool against reference networks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use ndarray::Array2;
+use scfm_core::{Column, Ledger, Table};
+use scfm_grn::{
+    Absent, CandidateUniverse, DegreeNull, DegreeNullParams, EdgeList, GeneNames, Ranking, beeline,
+    degree_null, dream5, thousands,
+};
+use scfm_io::content_hash;
+use scfm_report::{Block, Meta, Need, Plan, Registry, Section};
+use scfm_stats::{TestResult, Undefined};
+
+use crate::analyses::{self, Desk};
+use crate::args::{AbsentPairs, RankBy, ScoreArgs, Scorer};
+use crate::conclusion::{Findings, close};
+use crate::context::{Context, Dataset, Model, Parameters, References};
+use crate::failure::bad_input;
+use crate::list_audit::{self, Judgement};
+use crate::lists::{self, ListFile, Reference, Role};
+use crate::progress::Progress;
+use crate::record::{self, InputFile, ListRecord, RunRecord};
+use crate::run_folder::{Key, RunFolder};
+use crate::{memory, run_folder};
+
+/// Raised when the same inputs and parameters give other results.
+const VERSION: u32 = 1;
+/// The analysis whose section shows recovery.
+const RECOVERY: &str = "multi-model";
+/// Networks of the same degrees for references that no planned test speaks of.
+const FEW_NETWORKS: usize = 999;
+/// Memory that a pair of the universe takes: its score, its rank, labels and the copies that tests make.
+const BYTES_PER_PAIR: u64 = 40;
+
+/// How the list is read.
+struct Reading {
+    ranking: Ranking,
+    absent: Absent,
+    record: ListRecord,
+}
+
+pub fn run(args: &ScoreArgs, progress: Progress) -> Result<()> {
+    let file = ListFile::read(&args.edges)?;
+    match args.scorer {
+        Scorer::Scfm => {}
+        Scorer::Beeline => return print_beeline(args, &file.list),
+        Scorer::Dream5 => return print_dream5(args, &file.list),
+    }
+    let genes = lists::universe(&args.universe)?;
+    let references = lists::read_references(&args.references)?;
+    let reading = Reading::new(args, &file.list);
+    describe(args, &file.list, &reading);
+
+    let (sources, targets) = file.list.panels(&genes);
+    let budget = memory::budget(args.memory)?;
+    let mut universes = Vec::new();
+    for reference in references {
+        let universe = CandidateUniverse::new(&reference.network, &sources, &targets, GeneNames::default());
+        let universe = match universe {
+            Ok(universe) => Ok(universe),
+            Err(error @ scfm_grn::Error::NoSharedGenes { .. }) if args.references.is_dir() => {
+                Err(error.to_string())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Ok(universe) = &universe {
+            check_size(universe, budget)?;
+        }
+        universes.push((reference, universe));
+    }
+
+    let record = record(args, &file, &reading, &universes)?;
+    let path = args.out.join(format!("score-{}", &key(&record)?[..12]));
+    let run = RunFolder::create(path, false)?;
+    record.write(&run.file(record::FILE))?;
+    let mut audit = Audit {
+        list: &file.list,
+        reading: &reading,
+        record: &record,
+        run: &run,
+        registry: Registry::declare(Plan::embedded(), &record.context.name),
+        sections: Vec::new(),
+        judged: Vec::new(),
+        taken: Vec::new(),
+        blocks: Vec::new(),
+    };
+    for (reference, universe) in universes {
+        match universe {
+            Ok(universe) => audit.judge(&reference, universe, progress)?,
+            Err(reason) => println!("\n{}\n  {reason}", reference.network.name()),
+        }
+    }
+    audit.finish()
+}
+
+impl Reading {
+    fn new(args: &ScoreArgs, list: &EdgeList) -> Self {
+        let ranking = match args.rank {
+            Some(RankBy::Value) => Ranking::Value,
+            Some(RankBy::Magnitude) => Ranking::Magnitude,
+            None if list.has_negative() => Ranking::Magnitude,
+            None => Ranking::Value,
+        };
+        let (absent, said) = match args.absent {
+            AbsentPairs::Exclude => (Absent::Missing, "excluded"),
+            AbsentPairs::Lowest => (Absent::Lowest, "ranked lowest"),
+        };
+        let ranked_by = match ranking {
+            Ranking::Value => "value",
+            Ranking::Magnitude => "magnitude",
+        };
+        Self {
+            ranking,
+            absent,
+            record: ListRecord {
+                universe: args.universe.clone(),
+                absent: said.to_owned(),
+                ranked_by: ranked_by.to_owned(),
+                layout: list.layout().to_owned(),
+            },
+        }
+    }
+}
+
+fn describe(args: &ScoreArgs, list: &EdgeList, reading: &Reading) {
+    let (sources, targets) = list.panels(&scfm_grn::ListGenes::Observed);
+    println!(
+        "{}: {} scored pairs, {} sources × {} targets ({})",
+        list.name(),
+        thousands(list.edges().len()),
+        thousands(sources.len()),
+        thousands(targets.len()),
+        list.layout()
+    );
+    if list.n_unscored() > 0 {
+        println!("{} rows have no score", thousands(list.n_unscored()));
+    }
+    if let Some(truncation) = list.truncation() {
+        println!("{truncation}");
+    }
+    if args.rank.is_none() && list.has_negative() {
+        println!("some scores are negative: ranked by magnitude (--rank value ranks them as they are)");
+    }
+    println!(
+        "universe: {}; pairs that the list does not hold are {}",
+        args.universe, reading.record.absent
+    );
+}
+
+/// Says before anything large is made how large it would be.
+fn check_size(universe: &CandidateUniverse, budget: u64) -> Result<()> {
+    let (rows, columns) = universe.positive().dim();
+    let bytes = BYTES_PER_PAIR * rows as u64 * columns as u64;
+    if bytes <= budget {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    Err(bad_input(format!(
+        "a universe of {} × {} pairs takes {:.1} GiB, more than {:.1}; name fewer genes by --universe <file>, or raise \
+         --memory",
+        thousands(rows),
+        thousands(columns),
+        gib(bytes),
+        gib(budget)
+    )))
+}
+
+fn record(
+    args: &ScoreArgs,
+    file: &ListFile,
+    reading: &Reading,
+    universes: &[(Reference, Result<CandidateUniverse, String>)],
+) -> Result<RunRecord> {
+    let input = |path: &Path| -> Result<InputFile> {
+        Ok(InputFile {
+            path: path.display().to_string(),
+            sha256: content_hash(path)?,
+        })
+    };
+    let mut inputs = BTreeMap::from([("edges".to_owned(), input(&args.edges)?)]);
+    for (reference, _) in universes {
+        inputs.insert(lists::file_name(&reference.path), input(&reference.path)?);
+    }
+    if !["observed", "panel"].contains(&args.universe.as_str()) {
+        inputs.insert("universe".to_owned(), input(Path::new(&args.universe))?);
+    }
+    Ok(RunRecord {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        seed: args.seed,
+        orientation: "as listed".to_owned(),
+        layer: 0,
+        n_layers: 0,
+        n_heads: 0,
+        simulated: file.simulated,
+        embedded: false,
+        analyses: vec![RECOVERY.to_owned(), analyses::degree_null::ID.to_owned()],
+        machine: run_folder::machine(),
+        columns: vec![reading.record.layout.clone()],
+        n_edge_cells: 0,
+        controls_shared: false,
+        list: Some(reading.record.clone()),
+        inputs,
+        context: Context {
+            name: "score".to_owned(),
+            cell_type: file.list.name().to_owned(),
+            modality: "list of edges".to_owned(),
+            dataset: Dataset::any(),
+            references: References::default(),
+            model: Model {
+                name: file.list.name().to_owned(),
+                layer: None,
+            },
+            parameters: Parameters::default(),
+            fixture: None,
+        },
+    })
+}
+
+fn key(record: &RunRecord) -> Result<String> {
+    let hashes: Vec<&str> = record.inputs.values().map(|file| file.sha256.as_str()).collect();
+    Ok(Key::new("score", VERSION)
+        .with("inputs", hashes.join(","))
+        .with("list", toml::to_string(&record.list)?)
+        .with("seed", record.seed)
+        .hex())
+}
+
+/// The references that were judged so far, and where results go.
+struct Audit<'a> {
+    list: &'a EdgeList,
+    reading: &'a Reading,
+    record: &'a RunRecord,
+    run: &'a RunFolder,
+    registry: Registry,
+    sections: Vec<Section>,
+    judged: Vec<(String, Judgement)>,
+    /// Roles whose planned tests are registered: the first reference of each speaks for it.
+    taken: Vec<Role>,
+    blocks: Vec<Block>,
+}
+
+impl Audit<'_> {
+    fn judge(
+        &mut self,
+        reference: &Reference,
+        mut universe: CandidateUniverse,
+        progress: Progress,
+    ) -> Result<()> {
+        let name = reference.network.name().to_owned();
+        progress.say(format!("judging against {name}"));
+        let scores = self.list.scores(
+            universe.tfs(),
+            universe.targets(),
+            self.reading.ranking,
+            self.reading.absent,
+        );
+        let before = (universe.n_candidates(), universe.n_positives());
+        universe.restrict_to_defined(&[scores.view()]);
+        let first = reference.role != Role::Other && !self.taken.contains(&reference.role);
+        let mut desk = Desk {
+            evidence: &(),
+            record: self.record,
+            registry: &mut self.registry,
+            run: self.run,
+            blocks: Vec::new(),
+        };
+        let judgement = list_audit::judge(&desk, &name, &universe, scores.view())?;
+        if first {
+            self.taken.push(reference.role);
+            register(&mut desk, reference.role, &judgement)?;
+        }
+        let degrees = degrees(
+            &mut desk,
+            first && reference.role == Role::Trrust,
+            &universe,
+            scores,
+        )?;
+        if first && reference.role == Role::Trrust {
+            self.sections.push(Section {
+                analysis: analyses::degree_null::ID.to_owned(),
+                blocks: std::mem::take(&mut desk.blocks),
+            });
+        }
+        self.blocks.push(Block::Ledger(universe.ledger().clone()));
+        print(&name, before, &universe, &judgement, degrees.as_ref());
+        self.judged.push((name, judgement));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let mut desk = Desk {
+            evidence: &(),
+            record: self.record,
+            registry: &mut self.registry,
+            run: self.run,
+            blocks: Vec::new(),
+        };
+        if let Some(truncation) = self.list.truncation() {
+            desk.say(format!("{}: {truncation}.", self.list.name()));
+        }
+        desk.keep_table(
+            "list_recovery",
+            "Recovery of each reference network by the list; the interval and p are of the mean AUROC over TFs, \
+             clustered by TF and by target",
+            list_audit::table(&self.judged)?,
+        )?;
+        let mut blocks = desk.blocks;
+        blocks.append(&mut self.blocks);
+        self.sections.insert(
+            0,
+            Section {
+                analysis: RECOVERY.to_owned(),
+                blocks,
+            },
+        );
+        let mut present = vec![Need::Attention];
+        for (role, need) in [(Role::Trrust, Need::Trrust), (Role::Dorothea, Need::Dorothea)] {
+            present.extend(self.taken.contains(&role).then_some(need));
+        }
+        for analysis in Plan::embedded().analyses() {
+            self.registry
+                .not_run_rest(&analysis.id, missing(&analysis.needs, &present))?;
+        }
+        let conclusion = close(
+            self.run,
+            self.record,
+            Findings {
+                registry: self.registry,
+                sections: self.sections,
+                ledger: Ledger::new(),
+                meta: meta(self.record),
+            },
+        )?;
+        println!("\n{}", conclusion.correction);
+        println!("report: {}", self.run.file("report.html").display());
+        Ok(())
+    }
+}
+
+fn register<E>(desk: &mut Desk<'_, E>, role: Role, judgement: &Judgement) -> Result<()> {
+    let reference = match role {
+        Role::Trrust => "trrust",
+        Role::Dorothea => "dorothea",
+        Role::Other => return Ok(()),
+    };
+    let crossed: Result<TestResult, Undefined> = judgement
+        .crossed
+        .as_ref()
+        .map(|crossed| crossed.test.clone())
+        .map_err(Clone::clone);
+    desk.test(&format!("multi-model/{reference}-above-chance"), &crossed, false)?;
+    let recovery = &judgement.recovery;
+    let n = Some(judgement.n_tfs);
+    let precision = recovery
+        .average_precision
+        .clone()
+        .map(|precision| precision.value);
+    desk.figure(
+        &format!("multi-model/auprc-{reference}"),
+        precision,
+        None,
+        n,
+        false,
+    )?;
+    if role == Role::Trrust {
+        let ratio = recovery.early_precision_ratio.clone();
+        desk.figure("multi-model/early-precision-ratio", ratio, None, n, false)?;
+    }
+    Ok(())
+}
+
+/// The degree-preserving null, registered for the reference that the plan speaks of.
+fn degrees<E>(
+    desk: &mut Desk<'_, E>,
+    planned: bool,
+    universe: &CandidateUniverse,
+    scores: Array2<f64>,
+) -> Result<Option<DegreeNull>> {
+    if planned {
+        return analyses::degree_null::judge(desk, universe.clone(), &[("the list", scores)]);
+    }
+    let params = DegreeNullParams {
+        n_networks: FEW_NETWORKS,
+        ..DegreeNullParams::default()
+    };
+    let seeds = desk.seeds();
+    let stream = |purpose: &str, i| seeds.stream(analyses::degree_null::ID, purpose, i);
+    Ok(degree_null(scores.view(), universe, &params, stream)?.ok())
+}
+
+/// Why an analysis does not run on a list of edges and references.
+fn missing(needs: &[Need], present: &[Need]) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for need in needs.iter().filter(|need| !present.contains(need)) {
+        let word = match need {
+            Need::Model | Need::AttentionHeads | Need::ValueEdges => "the model",
+            Need::Correlation | Need::GeneFeatures | Need::Cells => "cells",
+            Need::Screen => "a screen",
+            other => other.as_str(),
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    if words.is_empty() {
+        "not implemented for lists of edges".to_owned()
+    } else {
+        format!("needs {}", words.join(", "))
+    }
+}
+
+fn meta(record: &RunRecord) -> Meta {
+    let mut facts: Vec<(String, String)> = record
+        .inputs
+        .iter()
+        .map(|(role, file)| {
+            let name = lists::file_name(Path::new(&file.path));
+            (role.clone(), format!("{name} (sha256 {}…)", &file.sha256[..12]))
+        })
+        .collect();
+    if let Some(list) = &record.list {
+        facts.push(("Universe".to_owned(), list.universe.clone()));
+        facts.push(("Absent pairs".to_owned(), list.absent.clone()));
+        facts.push(("Ranked by".to_owned(), list.ranked_by.clone()));
+        facts.push(("Taken for".to_owned(), list.layout.clone()));
+    }
+    facts.push(("Seed".to_owned(), record.seed.to_string()));
+    facts.push(("Version".to_owned(), record.version.clone()));
+    Meta {
+        title: format!("{} against reference networks", record.context.cell_type),
+        facts,
+    }
+}
+
+fn print(
+    name: &str,
+    (n_candidates, n_positives): (usize, usize),
+    universe: &CandidateUniverse,
+    judgement: &Judgement,
+    degrees: Option<&DegreeNull>,
+) {
+    println!("\n{name}");
+    let line = |what: &str, value: String| println!("  {what:<24} {value}");
+    for step in universe.ledger().steps() {
+        if step.subject != "candidate pairs" {
+            line(&step.reason, thousands(step.count as usize));
+        }
+    }
+    let recovery = &judgement.recovery;
+    line(
+        "candidates",
+        format!(
+            "{} pairs of {} TFs, {} in the reference",
+            thousands(n_candidates),
+            thousands(universe.tfs().len()),
+            thousands(n_positives)
+        ),
+    );
+    line(
+        "ranked",
+        format!(
+            "{} pairs, {} in the reference",
+            thousands(recovery.n_pairs),
+            thousands(recovery.n_pos)
+        ),
+    );
+    let show = |value: &Result<f64, Undefined>| match value {
+        Ok(value) => format!("{value:.4}"),
+        Err(reason) => reason.to_string(),
+    };
+    line("AUROC", show(&recovery.auroc));
+    line(
+        "AUPRC",
+        match &recovery.average_precision {
+            Ok(precision) => format!("{:.4} (base rate {:.4})", precision.value, precision.base_rate),
+            Err(reason) => reason.to_string(),
+        },
+    );
+    line("early precision ratio", show(&recovery.early_precision_ratio));
+    for top in recovery.top_k.iter().flatten() {
+        line(
+            &format!("F1 of the best {}", thousands(top.k)),
+            format!("{:.4} (at most {:.4})", top.f1, top.f1_ceiling),
+        );
+    }
+    line(
+        "TF × target",
+        match &judgement.crossed {
+            Ok(crossed) => {
+                let ci = crossed
+                    .test
+                    .ci
+                    .map(|ci| format!(" [{:.4}, {:.4}]", ci.low, ci.high));
+                format!(
+                    "mean AUROC over {} TFs {:.4}{}, p = {}",
+                    judgement.n_tfs,
+                    crossed.mean,
+                    ci.unwrap_or_default(),
+                    crossed.test.p
+                )
+            }
+            Err(reason) => undecided(reason),
+        },
+    );
+    if let Ok(permutation) = &judgement.permutation {
+        line(
+            "gene permutation",
+            format!("any association: p = {}", permutation.p),
+        );
+    }
+    let Some(null) = degrees else { return };
+    line(
+        "degree null",
+        match &null.test {
+            Ok(test) => format!(
+                "0.5 {:+.4} from degrees {:+.4} beyond them, z = {}, p = {}",
+                null.degree_share(),
+                null.residual_share(),
+                null.z
+                    .as_ref()
+                    .map_or_else(ToString::to_string, |z| format!("{z:.2}")),
+                test.p
+            ),
+            Err(reason) => undecided(reason),
+        },
+    );
+}
+
+/// A reason that says of itself that nothing is decided, or is made to.
+fn undecided(reason: &Undefined) -> String {
+    let reason = reason.to_string();
+    if reason.starts_with("not decidable") {
+        reason
+    } else {
+        format!("not decidable: {reason}")
+    }
+}
+
+fn print_beeline(args: &ScoreArgs, list: &EdgeList) -> Result<()> {
+    for reference in lists::read_references(&args.references)? {
+        let found = beeline(list, &reference.network)?;
+        let mut table = Table::new(1);
+        for (name, value) in [
+            ("auroc", &found.auroc),
+            ("auprc", &found.auprc),
+            ("average_precision", &found.average_precision),
+        ] {
+            table.push(name, Column::numbers([value.clone().unwrap_or(f64::NAN)]))?;
+        }
+        println!(
+            "{} against {} by BEELINE: {} genes, {} pairs, {} in the reference",
+            list.name(),
+            reference.network.name(),
+            found.n_genes,
+            thousands(found.n_pairs),
+            thousands(found.n_pos)
+        );
+        print_row(&table);
+    }
+    Ok(())
+}
+
+fn print_dream5(args: &ScoreArgs, list: &EdgeList) -> Result<()> {
+    let gold = ListFile::read(&args.references)?.list;
+    let found = dream5(list, &gold)?;
+    println!(
+        "{} against {} by DREAM5: {} pairs judged, {} in the reference, {} listed",
+        list.name(),
+        gold.name(),
+        thousands(found.n_gold),
+        thousands(found.n_pos),
+        thousands(found.n_listed)
+    );
+    let table = Table::new(1)
+        .with("auroc", Column::numbers([found.auroc.unwrap_or(f64::NAN)]))?
+        .with("aupr", Column::numbers([found.aupr.unwrap_or(f64::NAN)]))?;
+    print_row(&table);
+    Ok(())
+}
+
+fn print_row(table: &Table) {
+    for (name, column) in table.columns() {
+        println!("  {name:<18} {}", column.display(0));
+    }
+}

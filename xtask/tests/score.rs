@@ -1,0 +1,411 @@
+//! `score`: lists of edges of other tools against reference networks, as users run it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use scfm_core::{Column, EdgeKind, EdgeMatrix, Layer, Panel, Table};
+use tempfile::TempDir;
+
+/// A folder of its own and the program to run in it.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, relative: &str) -> PathBuf {
+        self.0.path().join(relative)
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.path(file), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .arg("score")
+            .args(arguments)
+            .arg("--quiet")
+            .current_dir(self.0.path())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{out}\n{err}");
+        out
+    }
+
+    /// Runs a command that must end with exit code 2 and one line that holds every one of `words`.
+    fn refused(&self, arguments: &[&str], words: &[&str]) {
+        let output = self.run(arguments);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}\n{err}");
+        assert!(
+            err.starts_with("error: ") && err.trim_end().lines().count() == 1,
+            "{err}"
+        );
+        for word in words {
+            assert!(err.contains(word), "no {word:?} in:\n{err}");
+        }
+        assert!(!self.path("runs").exists(), "something half-written is left");
+    }
+
+    fn run_folder(&self, out: &str) -> PathBuf {
+        let folders: Vec<_> = fs::read_dir(self.path(out))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
+        assert_eq!(folders.len(), 1, "{folders:?}");
+        folders.into_iter().next().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// (status, reason) of a registered test.
+fn row(run: &Path, id: &str) -> (String, String) {
+    let (registry, _) = scfm_io::read_table(&run.join("registry.parquet")).unwrap();
+    let cell = |row: usize, column: &str| registry.column(column).unwrap().display(row);
+    let found = (0..registry.n_rows()).find(|&row| cell(row, "test") == id);
+    let found = found.unwrap_or_else(|| panic!("{id} is not registered"));
+    (cell(found, "status"), cell(found, "reason"))
+}
+
+const TFS: usize = 30;
+const GENES: usize = 80;
+
+/// Whether the made reference has a pair.
+fn regulates(source: usize, target: usize) -> bool {
+    source != target && ((source * 17 + target * 29) ^ (source * target)).is_multiple_of(9)
+}
+
+/// Scores that are higher at regulated pairs, over every pair of a TF and another gene.
+fn strength(source: usize, target: usize) -> f64 {
+    ((source * 31 + target * 17) % 23) as f64 / 23.0 + 0.4 * f64::from(u8::from(regulates(source, target)))
+}
+
+fn pairs() -> impl Iterator<Item = (usize, usize)> {
+    (0..TFS).flat_map(|s| (0..GENES).filter(move |&t| t != s).map(move |t| (s, t)))
+}
+
+/// A bench with a whole list and its reference, named as TRRUST is.
+fn with_world() -> Bench {
+    let bench = Bench::new();
+    let list: String = pairs()
+        .map(|(s, t)| format!("G{s}\tG{t}\t{}\n", strength(s, t)))
+        .collect();
+    bench.write("list.tsv", &("TF\ttarget\timportance\n".to_owned() + &list));
+    let reference: String = pairs()
+        .filter(|&(s, t)| regulates(s, t))
+        .map(|(s, t)| format!("G{s}\tG{t}\tUnknown\t1\n"))
+        .collect();
+    bench.write("trrust_made.tsv", &reference);
+    // By this name no planned test is meant, which spares the many networks of a registered p-value.
+    bench.write("net.tsv", &reference.replace("\tUnknown\t1", ""));
+    bench
+}
+
+#[test]
+fn a_whole_list_is_judged_and_what_needs_more_says_so() {
+    let bench = with_world();
+    let printed = bench.ok(&["list.tsv", "--references", "trrust_made.tsv"]);
+    for words in [
+        "list.tsv: 2,370 scored pairs, 30 sources × 80 targets (source = TF, target = target, score = importance)",
+        "early precision ratio",
+        "TF × target              mean AUROC over 30 TFs",
+        "gene permutation         any association: p = 1.00e-4",
+        "beyond them, z = ",
+        "2 confirmatory tests ran, 2 significant",
+    ] {
+        assert!(printed.contains(words), "no {words:?} in\n{printed}");
+    }
+    assert!(
+        !printed.contains("unknown"),
+        "nothing is left out of this list:\n{printed}"
+    );
+    let run = bench.run_folder("runs");
+    for (test, status, reason) in [
+        ("degree-null/curveball", "ran", ""),
+        ("degree-null/z", "ran", ""),
+        ("multi-model/trrust-above-chance", "ran", ""),
+        ("multi-model/auprc-trrust", "ran", ""),
+        (
+            "multi-model/dorothea-above-chance",
+            "not run",
+            "needs the model, dorothea, cells",
+        ),
+        (
+            "perturbation-first/attention-above-chance",
+            "not run",
+            "needs cells, a screen",
+        ),
+        (
+            "head-ablation/top-5",
+            "not run",
+            "needs the model, cells, a screen",
+        ),
+    ] {
+        assert_eq!(row(&run, test), (status.to_owned(), reason.to_owned()), "{test}");
+    }
+    let (table, _) = scfm_io::read_table(&run.join("tables/list_recovery.parquet")).unwrap();
+    let labels: Vec<bool> = pairs().map(|(s, t)| regulates(s, t)).collect();
+    let scores: Vec<f64> = pairs().map(|(s, t)| strength(s, t)).collect();
+    let Some(Column::F64(auroc)) = table.column("auroc") else {
+        panic!("no AUROC");
+    };
+    assert!((auroc[0].unwrap() - scfm_stats::auroc(&scores, &labels).unwrap()).abs() < 1e-12);
+    assert!(run.join("tables/degree_null.parquet").exists() && run.join("report.html").exists());
+    let record = fs::read_to_string(run.join("run.toml")).unwrap();
+    assert!(
+        record.contains("trrust_made.tsv") && record.contains("sha256"),
+        "{record}"
+    );
+}
+
+#[test]
+fn parquet_of_any_program_gives_what_text_gives_and_threads_change_no_bit() {
+    let bench = with_world();
+    let printed = bench.ok(&["list.tsv", "--references", "trrust_made.tsv", "--threads", "1"]);
+    let figures = |printed: &str| {
+        printed
+            .lines()
+            .skip(2)
+            .take(18)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+
+    let list: Vec<(usize, usize)> = pairs().collect();
+    let table = Table::new(list.len())
+        .with(
+            "regulator",
+            Column::text(list.iter().map(|(s, _)| format!("G{s}"))),
+        )
+        .unwrap()
+        .with("target", Column::text(list.iter().map(|(_, t)| format!("G{t}"))))
+        .unwrap()
+        .with("fdr", Column::numbers(list.iter().map(|_| 0.5)))
+        .unwrap()
+        .with(
+            "weight",
+            Column::numbers(list.iter().map(|&(s, t)| strength(s, t))),
+        )
+        .unwrap();
+    scfm_io::write_table(&bench.path("list.parquet"), &table, &[]).unwrap();
+    let arguments = [
+        "list.parquet",
+        "--references",
+        "trrust_made.tsv",
+        "--out",
+        "two",
+        "--threads",
+        "2",
+    ];
+    let of_parquet = bench.ok(&arguments);
+    assert!(of_parquet.contains("(source = regulator, target = target, score = weight)"));
+    assert_eq!(figures(&printed), figures(&of_parquet));
+    let (one, two) = (bench.run_folder("runs"), bench.run_folder("two"));
+    for file in [
+        "tables/list_recovery.parquet",
+        "tables/degree_null.parquet",
+        "tables/degree_null_per_tf.parquet",
+    ] {
+        assert!(
+            fs::read(one.join(file)).unwrap() == fs::read(two.join(file)).unwrap(),
+            "{file}"
+        );
+    }
+
+    // Our own edge files: pairs that were never seen are null, and simulated data stay simulated.
+    let genes = Panel::new((0..GENES).map(|g| format!("G{g}"))).unwrap();
+    let scores = ndarray::Array2::from_shape_fn((GENES, GENES), |(s, t)| match (s, t) {
+        _ if s >= TFS || s == t => f32::NAN,
+        pair => strength(pair.0, pair.1) as f32,
+    });
+    let edges = EdgeMatrix::new(EdgeKind::Attention(Layer(1)), genes.clone(), genes, scores).unwrap();
+    let metadata = [("scfm.simulated".to_owned(), "true".to_owned())];
+    scfm_io::write_edges(&bench.path("attention.parquet"), &edges, &metadata).unwrap();
+    let own = bench.ok(&[
+        "attention.parquet",
+        "--references",
+        "trrust_made.tsv",
+        "--out",
+        "own",
+    ]);
+    assert!(own.contains("4,030 rows have no score"), "{own}");
+    let auroc = |printed: &str| {
+        printed
+            .lines()
+            .find(|l| l.trim().starts_with("AUROC"))
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(auroc(&printed), auroc(&own));
+    let verdict = fs::read_to_string(bench.run_folder("own").join("verdict.json")).unwrap();
+    assert!(verdict.contains("\"simulated\": true"), "{verdict}");
+}
+
+#[test]
+fn a_truncated_list_is_named_and_absent_pairs_are_what_the_user_says() {
+    let bench = with_world();
+    let mut strongest: Vec<(usize, usize)> = pairs().collect();
+    strongest.sort_by(|a, b| strength(b.0, b.1).total_cmp(&strength(a.0, a.1)));
+    let top: String = strongest[..500]
+        .iter()
+        .map(|&(s, t)| format!("G{s},G{t},{}\n", strength(s, t)))
+        .collect();
+    bench.write("top.csv", &top);
+    let arguments = ["top.csv", "--references", "net.tsv", "--universe", "panel"];
+    let printed = bench.ok(&arguments);
+    assert!(printed.contains("the list holds its top 500 of "), "{printed}");
+    assert!(
+        printed.contains("possible pairs; pairs below are unknown"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("ranked                   500 pairs, 150 in"),
+        "{printed}"
+    );
+    let printed = bench.ok(&[&arguments[..], &["--absent", "lowest", "--out", "lowest"]].concat());
+    assert!(
+        printed.contains("ranked lowest") && printed.contains("ranked                   2,370 pairs"),
+        "{printed}"
+    );
+
+    bench.write(
+        "genes.txt",
+        "# targets of interest\nG0\nG1\nG2\nG3\nG4\nG50\nG51\n",
+    );
+    let printed = bench.ok(&[&arguments[..3], &["--universe", "genes.txt", "--out", "few"]].concat());
+    assert!(printed.contains("universe: genes.txt"), "{printed}");
+    assert!(printed.contains("target not in the panel"), "{printed}");
+}
+
+#[test]
+fn negative_scores_are_ranked_by_magnitude_unless_told_otherwise() {
+    let bench = with_world();
+    let list: String = pairs()
+        .map(|(s, t)| {
+            format!(
+                "G{s},G{t},{}\n",
+                if t % 2 == 0 {
+                    -strength(s, t)
+                } else {
+                    strength(s, t)
+                }
+            )
+        })
+        .collect();
+    bench.write("signed.csv", &list);
+    let auroc = |arguments: &[&str]| {
+        let printed = bench.ok(&[&["signed.csv", "--references", "net.tsv"], arguments].concat());
+        let line = printed.lines().find(|l| l.trim().starts_with("AUROC")).unwrap();
+        (
+            line.trim()[5..].trim().parse::<f64>().unwrap(),
+            printed.contains("ranked by magnitude"),
+        )
+    };
+    let (by_magnitude, said) = auroc(&["--out", "a"]);
+    assert!(by_magnitude > 0.8 && said);
+    let (by_value, said) = auroc(&["--rank", "value", "--out", "b"]);
+    assert!(by_value < 0.7 && !said);
+}
+
+#[test]
+fn the_rules_of_benchmarks_are_available() {
+    let bench = Bench::new();
+    bench.write(
+        "ranked.csv",
+        "Gene1\tGene2\tEdgeWeight\nA\tB\t-5\nC\tA\t4\nB\tC\t3\n",
+    );
+    bench.write("truth.csv", "Gene1,Gene2,Type\nA,B,+\nA,A,+\nB,C,-\n");
+    let printed = bench.ok(&["ranked.csv", "--references", "truth.csv", "--scorer", "beeline"]);
+    assert!(
+        printed.contains("by BEELINE: 3 genes, 6 pairs, 2 in the reference"),
+        "{printed}"
+    );
+    assert!(printed.contains("auroc              0.875"), "{printed}");
+    bench.write("gold.tsv", "A\tB\t1\nA\tC\t0\nB\tC\t1\n");
+    let printed = bench.ok(&["ranked.csv", "--references", "gold.tsv", "--scorer", "dream5"]);
+    assert!(
+        printed.contains("by DREAM5: 3 pairs judged, 2 in the reference, 2 listed"),
+        "{printed}"
+    );
+    assert!(!bench.path("runs").exists());
+}
+
+#[test]
+fn what_cannot_be_judged_gets_one_line() {
+    let bench = with_world();
+    bench.write("odd.csv", "first gene,second gene,strength\nA,B,1\n");
+    bench.write("broken.csv", "A,B,1\nB,C,much\n");
+    bench.write("ids.csv", "ENSG00000115415,ENSG00000125347,1\n");
+    bench.write("pairs.txt", "G1,G2\n");
+    let table = Table::new(1).with("gene", Column::text(["A"])).unwrap();
+    scfm_io::write_table(&bench.path("genes.parquet"), &table, &[]).unwrap();
+    fs::create_dir(bench.path("empty")).unwrap();
+    let trrust = ["--references", "trrust_made.tsv"];
+    for (list, words) in [
+        ("absent.csv", &["absent.csv", "no such file"][..]),
+        (
+            "odd.csv",
+            &[
+                "odd.csv, line 1",
+                "first gene, second gene, strength",
+                "importance",
+            ],
+        ),
+        ("broken.csv", &["broken.csv, line 2", "much"]),
+        ("ids.csv", &["ENSG00000115415", "symbols", "trrust_made.tsv"]),
+        ("genes.parquet", &["genes.parquet", "columns gene", "source"]),
+    ] {
+        bench.refused(&[&[list][..], &trrust].concat(), words);
+    }
+    bench.refused(&["list.tsv", "--references", "empty"], &["empty", ".tsv.gz"]);
+    bench.refused(
+        &[&["list.tsv", "--universe", "pairs.txt"][..], &trrust].concat(),
+        &["pairs.txt", "one per line"],
+    );
+    bench.refused(
+        &[&["list.tsv", "--universe", "all"][..], &trrust].concat(),
+        &["all", "observed", "panel"],
+    );
+    bench.refused(
+        &[&["list.tsv", "--memory", "0.00001"][..], &trrust].concat(),
+        &["30 × 80", "GiB", "--universe"],
+    );
+}
+
+/// The archived table of a Geneformer against TRRUST: truncated, and with one pair of the reference.
+#[test]
+fn an_archived_table_is_not_decidable() {
+    let Some(data) = std::env::var_os("SCFM_TEST_DATA").map(PathBuf::from) else {
+        eprintln!("skipped: SCFM_TEST_DATA is not set");
+        return;
+    };
+    let bench = Bench::new();
+    let list = data.join("archived/NS/geneformer_edges_200cells.csv.gz");
+    let trrust = data.join("networks/trrust_rawdata.human.tsv");
+    let printed = bench.ok(&[list.to_str().unwrap(), "--references", trrust.to_str().unwrap()]);
+    for words in [
+        "the list holds its top 50,000 of 59,824,521 possible pairs; pairs below are unknown",
+        "1 in the reference",
+        "not decidable: too few reference pairs among the candidates: 1, needs 3",
+        "0 significant",
+    ] {
+        assert!(printed.contains(words), "no {words:?} in\n{printed}");
+    }
+    let (status, reason) = row(&bench.run_folder("runs"), "multi-model/trrust-above-chance");
+    assert!(
+        status == "not run" && reason.contains("too few"),
+        "{status}: {reason}"
+    );
+}
