@@ -70,6 +70,7 @@ mod proportion;
 mod ranks;
 mod result;
 mod signed_rank;
+mod stratified;
 mod student;
 mod tails;
 mod two_way_bootstrap;
@@ -91,6 +92,7 @@ pub use proportion::{binomial_test, clopper_pearson, wilson};
 pub use ranks::{SortedScores, mid_ranks};
 pub use result::{Alternative, EffectKind, Interval, TestResult};
 pub use signed_rank::{Zeros, sign_test, wilcoxon_signed_rank};
+pub use stratified::{stratified_welch, stratum_shares, van_elteren};
 pub use student::{Moments, cohen_d, one_sample_t, paired_t, welch_t, welch_t_from_moments};
 pub use two_way_bootstrap::{TwoWayBootstrap, two_way_bootstrap};
 
