@@ -93,6 +93,15 @@ impl Inputs {
         }
         context.model.layer = args.layer.or(context.model.layer);
         context.parameters.n_ctrl = args.cells.unwrap_or(context.parameters.n_ctrl);
+        if let Some(least) = args.min_knockdown {
+            context.parameters.min_knockdown = least;
+        }
+        let least = context.parameters.min_knockdown;
+        if !(0.0..1.0).contains(&least) {
+            return Err(bad_input(format!(
+                "min_knockdown {least}: expected a share from 0 to below 1, such as 0.3"
+            )));
+        }
         let trrust = context
             .references
             .trrust

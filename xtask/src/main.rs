@@ -10,6 +10,7 @@ mod failure;
 mod inputs;
 mod memory;
 mod progress;
+mod quality;
 mod record;
 mod run_folder;
 mod screen;

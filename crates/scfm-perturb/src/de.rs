@@ -27,6 +27,16 @@ pub enum DeTest {
     MannWhitney,
 }
 
+impl DeTest {
+    /// Its name in tables: `welch`, `mann-whitney`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Welch => "welch",
+            Self::MannWhitney => "mann-whitney",
+        }
+    }
+}
+
 /// How a gene is called differentially expressed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DeParams {

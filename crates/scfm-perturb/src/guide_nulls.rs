@@ -5,7 +5,7 @@ use scfm_core::{Column, CountMatrix, Ledger, Table};
 use scfm_stats::{Error as StatsError, Interval, TestResult, clopper_pearson, one_sample_t};
 
 use crate::de_table::table;
-use crate::{DeParams, DeTable, Error, Screen};
+use crate::{DeParams, DeTable, DeTest, Error, Screen};
 
 /// Level of the uncorrected tests that are counted, and of the intervals' complement.
 const NOMINAL: f64 = 0.05;
@@ -45,6 +45,10 @@ impl GuideNull {
 /// Non-targeting guides, each tested against the others.
 #[derive(Debug, Clone)]
 pub struct GuideNulls {
+    /// The test.
+    pub test: DeTest,
+    /// Whether cells were compared within strata.
+    pub stratified: bool,
     /// The guides in alphabetical order.
     pub guides: Vec<GuideNull>,
     /// Guides and cells that were left out.
@@ -74,15 +78,24 @@ impl GuideNulls {
         )
     }
 
-    /// One row per guide: `guide, n_cells, n_controls, n_genes, n_nominal, nominal_rate, nominal_low, nominal_high,
-    /// n_discoveries, n_positive`; the interval takes genes for independent.
-    pub fn to_table(&self) -> Table {
-        let count = |of: fn(&GuideNull) -> usize| Column::counts(self.guides.iter().map(of));
-        let number = |of: fn(&GuideNull) -> f64| Column::numbers(self.guides.iter().map(of));
+    /// One row per guide and way of testing: `guide, test, stratified, n_cells, n_controls, n_genes, n_nominal,
+    /// nominal_rate, nominal_low, nominal_high, n_discoveries, n_positive`; the interval takes genes for independent.
+    pub fn table_of(nulls: &[Self]) -> Table {
+        let rows: Vec<(&Self, &GuideNull)> = nulls
+            .iter()
+            .flat_map(|nulls| nulls.guides.iter().map(move |guide| (nulls, guide)))
+            .collect();
+        let count = |of: fn(&GuideNull) -> usize| Column::counts(rows.iter().map(|(_, guide)| of(guide)));
+        let number = |of: fn(&GuideNull) -> f64| Column::numbers(rows.iter().map(|(_, guide)| of(guide)));
         let columns = [
+            ("guide", Column::text(rows.iter().map(|(_, guide)| &guide.guide))),
             (
-                "guide",
-                Column::text(self.guides.iter().map(|guide| &guide.guide)),
+                "test",
+                Column::text(rows.iter().map(|(nulls, _)| nulls.test.as_str())),
+            ),
+            (
+                "stratified",
+                Column::flags(rows.iter().map(|(nulls, _)| nulls.stratified)),
             ),
             ("n_cells", count(|guide| guide.n_cells)),
             ("n_controls", count(|guide| guide.n_controls)),
@@ -100,7 +113,32 @@ impl GuideNulls {
             ("n_discoveries", count(|guide| guide.n_discoveries)),
             ("n_positive", count(|guide| guide.n_positive)),
         ];
-        table(self.guides.len(), columns)
+        table(rows.len(), columns)
+    }
+
+    /// The mean rate over guides, its interval and the guides with a discovery, in words.
+    pub fn in_words(&self) -> String {
+        let within = if self.stratified { " within strata" } else { "" };
+        let test = self.test.as_str();
+        let (n_found, _) = self.with_discoveries();
+        let n = self.guides.len();
+        match self.rate() {
+            Ok(rate) => {
+                let interval = rate.ci.map_or_else(String::new, |ci| {
+                    format!(
+                        " (95 % interval over guides {:.3} to {:.3})",
+                        NOMINAL + ci.low,
+                        NOMINAL + ci.high
+                    )
+                });
+                format!(
+                    "{test}{within}: {:.3} of genes have p < {NOMINAL}{interval}; {n_found} of {n} guides have a \
+                     discovery after correction",
+                    NOMINAL + rate.effect
+                )
+            }
+            Err(reason) => format!("{test}{within}: {reason}"),
+        }
     }
 }
 
@@ -175,6 +213,8 @@ pub fn guide_nulls(
     }
     ledger.kept("non-targeting guides", nulls.len() as u64);
     Ok(GuideNulls {
+        test: params.test,
+        stratified: strata.is_some(),
         guides: nulls,
         ledger,
     })

@@ -44,6 +44,9 @@ pub const ALL: &[Analysis] = &[
     },
 ];
 
+/// The analysis beside whose results the report shows what speaks for and against the screen.
+pub const SCREEN_QUALITY: &str = perturbation_first::ID;
+
 /// What an analysis works with and where its results go.
 pub struct Desk<'a> {
     pub evidence: &'a Evidence,
