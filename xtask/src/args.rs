@@ -100,6 +100,9 @@ pub struct EvaluateArgs {
     /// Number of control cells that edges are extracted from
     #[arg(long, value_name = "N")]
     pub cells: Option<usize>,
+    /// Leave out perturbations whose own gene moved by less than this share of its expression, such as 0.3
+    #[arg(long, value_name = "SHARE")]
+    pub min_knockdown: Option<f64>,
     /// Which side of the attention matrix the source gene stands on: query or key
     #[arg(long, default_value_t, value_name = "SIDE")]
     pub orientation: Orientation,

@@ -10,6 +10,7 @@ use scfm_report::{Block, Kind, Meta, Outcome, Plan, Registry, Report, Section, T
 use crate::analyses::{self, Desk};
 use crate::evidence::{Evidence, names, read_ledger};
 use crate::progress::Progress;
+use crate::quality;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
 
@@ -29,7 +30,13 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
     let mut registry = Registry::declare(plan, &record.context.name);
     let mut sections = Vec::new();
     let mut ledger = Ledger::new();
-    for file in [names::GENE_LEDGER, names::TOKEN_LEDGER, names::DE_LEDGER] {
+    let files = [
+        names::GENE_LEDGER,
+        names::TOKEN_LEDGER,
+        names::DE_LEDGER,
+        names::GUIDE_LEDGER,
+    ];
+    for file in files {
         ledger.extend(read_ledger(run, file)?);
     }
     for analysis in analyses::ALL {
@@ -46,7 +53,10 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
             blocks: Vec::new(),
         };
         (analysis.run)(&mut desk).with_context(|| format!("analysis {}", analysis.id))?;
-        let blocks = desk.blocks;
+        let mut blocks = desk.blocks;
+        if analysis.id == analyses::SCREEN_QUALITY {
+            blocks.extend(quality::blocks(run)?);
+        }
         registry.not_run_rest(analysis.id, "not implemented")?;
         sections.push(Section {
             analysis: analysis.id.to_owned(),
@@ -54,6 +64,7 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
         });
     }
 
+    let meta = meta(record, quality::facts(run, record, &ledger)?);
     close(
         run,
         record,
@@ -61,7 +72,7 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
             registry,
             sections,
             ledger,
-            meta: meta(record),
+            meta,
         },
     )
 }
@@ -130,7 +141,7 @@ fn banner(record: &RunRecord) -> Option<String> {
     })
 }
 
-fn meta(record: &RunRecord) -> Meta {
+fn meta(record: &RunRecord, of_screen: Vec<(&'static str, String)>) -> Meta {
     let context = &record.context;
     let parameters = &context.parameters;
     let mut facts: Vec<(&str, String)> = Vec::new();
@@ -169,13 +180,19 @@ fn meta(record: &RunRecord) -> Meta {
     facts.push((
         "Differential expression",
         format!(
-            "Welch t on log1p(CP10k), |LFC| > {} (natural log; {:.3} in log2), Benjamini-Hochberg q < {}, at least {} cells",
+            "Welch t on log1p(CP10k){}, |LFC| > {} (natural log; {:.3} in log2), Benjamini-Hochberg q < {}, at least {} cells",
+            context
+                .dataset
+                .stratum
+                .as_ref()
+                .map_or_else(String::new, |column| format!(" within {column}")),
             parameters.lfc,
             parameters.lfc / std::f64::consts::LN_2,
             parameters.de_alpha,
             parameters.min_cells
         ),
     ));
+    facts.extend(of_screen);
     facts.push(("Taken for", record.columns.join("; ")));
     facts.push(("Seed", record.seed.to_string()));
     facts.push(("Version", record.version.clone()));

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use scfm_perturb::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::bad_input;
@@ -41,6 +42,10 @@ pub struct Dataset {
     /// Labels of cells that carry no decided perturbation.
     #[serde(default)]
     pub unassigned: Vec<String>,
+    /// Column of `obs` with the batch or replicate of each cell; differential expression then compares within it.
+    pub stratum: Option<String>,
+    /// Column of `obs` that names each cell's guide; non-targeting guides then show whether tests hold their level.
+    pub guide: Option<String>,
     /// Column of `var` with gene symbols.
     pub gene_symbols: Option<String>,
     /// Column of `var` with Ensembl ids.
@@ -99,6 +104,9 @@ pub struct Parameters {
     pub de_alpha: f64,
     /// Fewest cells of a perturbation.
     pub min_cells: usize,
+    /// Least share by which the perturbed gene's own expression must fall (rise, for activation) where it is measured;
+    /// 0 asks for nothing.
+    pub min_knockdown: f64,
     /// Fewest DE-positives and negatives of an evaluable perturbation.
     pub min_positives: usize,
     pub min_negatives: usize,
@@ -126,6 +134,7 @@ impl Default for Parameters {
             lfc: 0.5,
             de_alpha: 0.05,
             min_cells: 30,
+            min_knockdown: 0.0,
             min_positives: 3,
             min_negatives: 3,
             baseline_lfc: 0.1,
@@ -152,6 +161,7 @@ impl Parameters {
             ("min_cells", count(self.min_cells), 2.0, any),
             ("min_positives", count(self.min_positives), 1.0, any),
             ("min_negatives", count(self.min_negatives), 1.0, any),
+            ("min_knockdown", self.min_knockdown, 0.0, 0.999),
             ("baseline_lfc", self.baseline_lfc, 0.0, any),
             ("baseline_n_ctrl", count(self.baseline_n_ctrl), 2.0, any),
             ("folds", count(self.folds), 2.0, any),
@@ -219,6 +229,14 @@ impl Context {
                 "several contexts of cell type {cell_type:?}: {}; pick one by --context",
                 shown(several)
             ))),
+        }
+    }
+
+    /// Where the modality moves the expression of the perturbed gene.
+    pub fn direction(&self) -> Direction {
+        match self.modality.to_lowercase().as_str() {
+            "crispra" | "activation" | "overexpression" => Direction::Up,
+            _ => Direction::Down,
         }
     }
 

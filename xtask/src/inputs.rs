@@ -94,8 +94,11 @@ impl Inputs {
         }
         context.model.layer = args.layer.or(context.model.layer);
         context.parameters.n_ctrl = args.cells.unwrap_or(context.parameters.n_ctrl);
+        if let Some(least) = args.min_knockdown {
+            context.parameters.min_knockdown = least;
+        }
         if let Some(fault) = context.parameters.fault() {
-            return Err(bad_input(format!("--cells: {fault}")));
+            return Err(bad_input(format!("--cells, --min-knockdown: {fault}")));
         }
         let trrust = context
             .references

@@ -13,6 +13,7 @@ mod list_audit;
 mod lists;
 mod memory;
 mod progress;
+mod quality;
 mod record;
 mod run_folder;
 mod screen;

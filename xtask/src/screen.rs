@@ -8,7 +8,7 @@ use scfm_attention::TokenPanel;
 use scfm_attention::geneformer::Vocabulary;
 use scfm_core::{GeneId, Ledger, Panel};
 use scfm_io::{Frame, GeneMap, H5ad, MatrixName, ReadLimits, Scalar, strip_version};
-use scfm_perturb::{Assignments, LabelReader, guess_column};
+use scfm_perturb::{Assignments, LabelReader, Strata, guess_column};
 
 use crate::context::Dataset;
 use crate::failure::bad_input;
@@ -34,6 +34,8 @@ const SYMBOL_COLUMNS: &[&str] = &[
     "gene_short_name",
     "feature_name",
 ];
+/// Different control labels from which they are taken for guides rather than for names of controls.
+const LEAST_GUIDES: usize = 3;
 /// A model that knows a smaller share of a file's genes than this was made for other identifiers.
 const LEAST_SHARED: f64 = 0.1;
 
@@ -71,6 +73,12 @@ impl Genes {
             panel.genes().iter().map(token).collect(),
         )?)
     }
+}
+
+/// The column that names perturbations, and why it was taken.
+pub struct PerturbationColumn {
+    pub column: String,
+    pub reason: String,
 }
 
 /// An open screen.
@@ -285,7 +293,11 @@ impl ScreenFile {
     }
 
     /// What was done to each cell, and the column that says so with the reason why it was taken.
-    pub fn perturbations(&self, dataset: &Dataset, known: &Panel) -> Result<(Assignments, String)> {
+    pub fn perturbations(
+        &self,
+        dataset: &Dataset,
+        known: &Panel,
+    ) -> Result<(Assignments, PerturbationColumn)> {
         let obs = self.h5ad.obs()?;
         let mut reader = LabelReader::new(Some(known.clone()));
         if !dataset.controls.is_empty() {
@@ -318,7 +330,45 @@ impl ScreenFile {
         let assignments = reader.assign(&labels).map_err(|e| {
             anyhow::Error::from(e).context(format!("{}: obs column {column}", self.path.display()))
         })?;
-        Ok((assignments, format!("obs column {column:?} ({reason})")))
+        Ok((assignments, PerturbationColumn { column, reason }))
+    }
+
+    /// The stratum of each cell, where the context names a column for it and the column tells cells apart.
+    pub fn strata(&self, dataset: &Dataset) -> Result<Option<Strata>> {
+        let Some(column) = &dataset.stratum else {
+            return Ok(None);
+        };
+        let strata = Strata::of(&self.labels(column)?);
+        Ok(Some(strata).filter(|strata| strata.names().len() > 1))
+    }
+
+    /// The guide of each cell: from the column that the context names, else the perturbation labels where control
+    /// cells have several, as in files whose labels are guides.
+    pub fn guides(
+        &self,
+        dataset: &Dataset,
+        perturbation: &str,
+        assignments: &Assignments,
+    ) -> Result<Option<Vec<Option<String>>>> {
+        if let Some(column) = &dataset.guide {
+            return Ok(Some(self.labels(column)?));
+        }
+        let labels = self.labels(perturbation)?;
+        let controls: BTreeSet<&String> = assignments
+            .controls()
+            .into_iter()
+            .filter_map(|row| labels[row].as_ref())
+            .collect();
+        let several = controls.len() >= LEAST_GUIDES;
+        Ok(several.then_some(labels))
+    }
+
+    fn labels(&self, column: &str) -> Result<Vec<Option<String>>> {
+        let obs = self.h5ad.obs()?;
+        if !obs.columns().iter().any(|c| c == column) {
+            return Err(self.no_such_column(&obs, column)?);
+        }
+        Ok(obs.column(column)?.labels())
     }
 
     /// Columns of labels; a column of numbers names no perturbation.

@@ -9,10 +9,11 @@ use anyhow::{Context as _, Result};
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
 use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_baselines::{gene_features, spearman_edges};
-use scfm_core::{Column, CountMatrix, EdgeMatrix, GeneId, Orientation, Panel, Seeds, Table};
+use scfm_core::{Column, CountMatrix, EdgeMatrix, GeneId, Ledger, Orientation, Panel, Seeds, Table};
 use scfm_io::{GeneMap, ReadLimits, write_edges, write_pair_counts, write_table};
 use scfm_perturb::{
-    Assignments, ControlSplit, DeParams, DeTable, DeTest, Screen, highly_variable, split_controls,
+    Assignments, ControlSplit, DeParams, DeTable, DeTest, Direction, GuideNulls, Screen, Strata, guide_nulls,
+    highly_variable, split_controls,
 };
 
 use crate::context::{Parameters, default_layer};
@@ -20,12 +21,13 @@ use crate::evidence::{names, read_panel};
 use crate::failure::bad_input;
 use crate::inputs::Inputs;
 use crate::progress::Progress;
+use crate::quality;
 use crate::record::{InputFile, input_files};
 use crate::run_folder::{Key, RunFolder};
 use crate::screen::{Genes, ScreenFile, nameable};
 
 /// Versions of the stages' code; raised when a stage's result changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A stage: its name, and the code that writes its files and returns their paths inside the run folder.
 type Stage = (
     &'static str,
@@ -37,6 +39,7 @@ const STAGES: &[Stage] = &[
     ("correlation", |bench, run| bench.correlation(run)),
     ("features", |bench, run| bench.features(run)),
     ("responses", |bench, run| bench.responses(run)),
+    ("guide-nulls", |bench, run| bench.guide_nulls(run)),
 ];
 /// Cells that are timed for an estimate.
 const SAMPLE: usize = 4;
@@ -55,6 +58,10 @@ pub struct Workbench<'a> {
     pub checkpoint: Checkpoint,
     pub genes: Genes,
     pub assignments: Assignments,
+    /// Batches or replicates, where the context names them.
+    pub strata: Option<Strata>,
+    /// The guide of each cell, where the screen names them.
+    pub guides: Option<Vec<Option<String>>>,
     /// Which columns were taken for what.
     pub columns: Vec<String>,
     pub controls: ControlSplit,
@@ -92,11 +99,19 @@ impl<'a> Workbench<'a> {
         let screen = ScreenFile::open(&inputs.data, context.dataset.counts.as_deref(), &limits)?;
         let genes = screen.genes(&context.dataset, &vocabulary)?;
         let (assignments, column) = screen.perturbations(&context.dataset, &nameable(&genes, &vocabulary))?;
-        let columns = vec![
+        let strata = screen.strata(&context.dataset)?;
+        let guides = screen.guides(&context.dataset, &column.column, &assignments)?;
+        let mut columns = vec![
             format!("counts in {}", screen.counts),
             genes.source.clone(),
-            format!("perturbations in {column}"),
+            format!(
+                "perturbations in obs column {:?} ({})",
+                column.column, column.reason
+            ),
         ];
+        if let Some(strata) = &strata {
+            columns.push(format!("strata: {}", strata.names().join(", ")));
+        }
         let split = |n_ctrl| {
             split_controls(
                 &assignments.controls(),
@@ -118,6 +133,8 @@ impl<'a> Workbench<'a> {
             checkpoint,
             genes,
             assignments,
+            strata,
+            guides,
             columns,
             controls,
             baseline_controls,
@@ -325,6 +342,54 @@ impl<'a> Workbench<'a> {
     fn responses(&self, run: &RunFolder) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
         let parameters = self.parameters();
+        let [main, baseline] = self.de_params();
+        let main =
+            self.differential_expression(panel, &self.controls.differential_expression, main, "Welch t")?;
+        let baseline = self.differential_expression(
+            panel,
+            &self.baseline_controls.differential_expression,
+            baseline,
+            "Mann-Whitney",
+        )?;
+        let direction = self.inputs.context.direction();
+        let checked = main.knockdown_check(direction);
+        let weak = main.weak_knockdowns(direction, parameters.min_knockdown);
+        let reason = format!(
+            "own gene {} by less than {} %",
+            match direction {
+                Direction::Up => "rose",
+                Direction::Down => "fell",
+            },
+            100.0 * parameters.min_knockdown
+        );
+        let (main, baseline) = if parameters.min_knockdown > 0.0 {
+            (
+                main.without(&weak, reason.clone()),
+                baseline.without(&weak, reason),
+            )
+        } else {
+            (main, baseline)
+        };
+        for (name, table) in [(names::DE, &main), (names::BASELINE_DE, &baseline)] {
+            self.write(run, name, &table.to_table(0..table.perturbed().len()))?;
+        }
+        self.write(run, names::PERTURBATIONS, &main.perturbation_table())?;
+        let mut ledger = main.ledger().clone();
+        quality::note_knockdowns(&mut ledger, checked, direction, parameters.de_alpha);
+        self.write(run, names::DE_LEDGER, &ledger.to_table())?;
+        Ok([
+            names::DE,
+            names::BASELINE_DE,
+            names::PERTURBATIONS,
+            names::DE_LEDGER,
+        ]
+        .map(str::to_owned)
+        .to_vec())
+    }
+
+    /// The main configuration and the baseline.
+    fn de_params(&self) -> [DeParams; 2] {
+        let parameters = self.parameters();
         let main = DeParams {
             test: DeTest::Welch,
             min_lfc: parameters.lfc,
@@ -336,27 +401,46 @@ impl<'a> Workbench<'a> {
             min_lfc: parameters.baseline_lfc,
             ..main
         };
-        let main =
-            self.differential_expression(panel, &self.controls.differential_expression, main, "Welch t")?;
-        let baseline = self.differential_expression(
-            panel,
-            &self.baseline_controls.differential_expression,
-            baseline,
-            "Mann-Whitney",
-        )?;
-        for (name, table) in [(names::DE, &main), (names::BASELINE_DE, &baseline)] {
-            self.write(run, name, &table.to_table(0..table.perturbed().len()))?;
+        [main, baseline]
+    }
+
+    /// Each non-targeting guide as if it had a target, by both tests and with and without strata.
+    fn guide_nulls(&self, run: &RunFolder) -> Result<Vec<String>> {
+        let panel = &read_panel(run)?;
+        let mut nulls = Vec::new();
+        let mut ledger = Ledger::new();
+        if let Some(guides) = &self.guides {
+            let all = self.assignments.controls();
+            // As many of the control cells as one batch may have.
+            let step = all.len().div_ceil(self.batch_cells(panel)).max(1);
+            let rows: Vec<usize> = all.iter().step_by(step).copied().collect();
+            ledger.lost(
+                "control cells",
+                "beyond the memory that reading may take",
+                (all.len() - rows.len()) as u64,
+                [] as [&str; 0],
+            );
+            let cells = self.read(&rows, &self.genes.map.onto(panel))?;
+            let guides: Vec<_> = rows.iter().map(|&row| guides[row].clone()).collect();
+            let strata = self.strata.as_ref().map(|strata| strata.of_rows(&rows));
+            self.progress
+                .say(format!("testing non-targeting guides in {} cells", rows.len()));
+            for params in self.de_params() {
+                nulls.push(guide_nulls(&cells, &guides, None, params)?);
+                if let Some(strata) = &strata {
+                    nulls.push(guide_nulls(&cells, &guides, Some(strata), params)?);
+                }
+            }
+            ledger.extend(nulls[0].ledger.clone());
+            for nulls in &nulls {
+                self.progress.say(nulls.in_words());
+            }
         }
-        self.write(run, names::PERTURBATIONS, &main.perturbation_table())?;
-        self.write(run, names::DE_LEDGER, &main.ledger().to_table())?;
-        Ok([
-            names::DE,
-            names::BASELINE_DE,
-            names::PERTURBATIONS,
-            names::DE_LEDGER,
-        ]
-        .map(str::to_owned)
-        .to_vec())
+        self.write(run, names::GUIDE_NULLS, &GuideNulls::table_of(&nulls))?;
+        self.write(run, names::GUIDE_LEDGER, &ledger.to_table())?;
+        Ok([names::GUIDE_NULLS, names::GUIDE_LEDGER]
+            .map(str::to_owned)
+            .to_vec())
     }
 
     fn differential_expression(
@@ -367,7 +451,11 @@ impl<'a> Workbench<'a> {
         what: &'static str,
     ) -> Result<DeTable> {
         let genes = self.genes.map.onto(panel);
-        let mut screen = Screen::new(&self.read(controls, &genes)?, params)?;
+        let of_controls = self.read(controls, &genes)?;
+        let mut screen = match &self.strata {
+            Some(strata) => Screen::stratified(&of_controls, &strata.of_rows(controls), params)?,
+            None => Screen::new(&of_controls, params)?,
+        };
         let perturbations: Vec<(GeneId, Vec<usize>)> = self.assignments.singles().into_iter().collect();
         let bar = self.progress.bar(what, perturbations.len());
         for batch in batches(&perturbations, self.batch_cells(panel)) {
@@ -375,16 +463,19 @@ impl<'a> Workbench<'a> {
             rows.sort_unstable();
             let counts = self.read(&rows, &genes)?;
             let place = |row: &usize| rows.binary_search(row).expect("a row of the batch");
-            let cells: Vec<(GeneId, CountMatrix)> = batch
-                .iter()
-                .map(|(gene, rows)| {
-                    (
-                        gene.clone(),
-                        counts.select_cells(&rows.iter().map(place).collect::<Vec<_>>()),
-                    )
-                })
-                .collect();
-            screen.add(&cells)?;
+            let of = |rows: &[usize]| counts.select_cells(&rows.iter().map(place).collect::<Vec<_>>());
+            let batch_genes = batch.iter();
+            match &self.strata {
+                Some(strata) => {
+                    let cells =
+                        batch_genes.map(|(gene, rows)| (gene.clone(), of(rows), strata.of_rows(rows)));
+                    screen.add_stratified(&cells.collect::<Vec<_>>())?;
+                }
+                None => {
+                    let cells = batch_genes.map(|(gene, rows)| (gene.clone(), of(rows)));
+                    screen.add(&cells.collect::<Vec<_>>())?;
+                }
+            }
             bar.add(batch.len());
         }
         bar.finish();

@@ -105,6 +105,12 @@ fn a_real_screen_runs_through_and_its_known_biology_comes_out() {
         .unwrap();
     assert!(irf1.0.abs() < 5.0, "IRF1 → UBE2L6 has no effect, t = {}", irf1.0);
 
+    // Nine guides without target, by two tests, across replicates and within them.
+    let (guides, _) = scfm_io::read_table(&run_folder.join("tables/guide_nulls.parquet")).unwrap();
+    assert_eq!(guides.n_rows(), 4 * 9);
+    let within = numbers(&guides, "nominal_rate");
+    assert!(within.iter().all(|&rate| rate < 0.15), "{within:?}");
+
     // Nine of the perturbed genes are measured, too few to decide anything; the report says which were left out.
     let (registry, _) = scfm_io::read_table(&run_folder.join("registry.parquet")).unwrap();
     let (tests, reasons) = (texts(&registry, "test"), texts(&registry, "reason"));
@@ -119,4 +125,44 @@ fn a_real_screen_runs_through_and_its_known_biology_comes_out() {
         "the report names perturbed genes that are not measured"
     );
     assert!(!html.contains("Simulated data"));
+    for words in [
+        "within bio_rep",
+        "9 of 9 perturbations with a measured gene",
+        "welch within strata",
+    ] {
+        assert!(html.contains(words), "the report does not say {words:?}");
+    }
+
+    // A screen of 72 genes whose index of cells is called `gene`; guides knock down their promoters.
+    let screen = data.join("perturb/schraivogel2020/schraivogel2020_chr8_tap.h5ad");
+    let printed = run(&[
+        "evaluate",
+        "--context",
+        "schraivogel",
+        "--data",
+        screen.to_str().unwrap(),
+        "--model",
+        "random-v1",
+        "--cells",
+        "1000",
+        "--min-knockdown",
+        "0.3",
+        "--quiet",
+    ]);
+    let report = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("report: "))
+        .expect("the path of the report");
+    let run_folder = folder.path().join(report).parent().unwrap().to_owned();
+    let (own, _) = scfm_io::read_table(&run_folder.join("tables/perturbations.parquet")).unwrap();
+    let mut own: Vec<(f64, String)> = numbers(&own, "self_statistic")
+        .into_iter()
+        .zip(texts(&own, "perturbation"))
+        .filter(|(t, _)| !t.is_nan())
+        .collect();
+    own.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let strongest: Vec<&str> = own.iter().take(2).map(|(_, gene)| gene.as_str()).collect();
+    assert_eq!(strongest, ["FAM83A", "RIPK2"]);
+    let (guides, _) = scfm_io::read_table(&run_folder.join("tables/guide_nulls.parquet")).unwrap();
+    assert_eq!(guides.n_rows(), 2 * 30);
 }

@@ -1,21 +1,40 @@
 use rayon::prelude::*;
 use scfm_core::{ColumnMoments, CountMatrix, GeneId, Panel};
 use scfm_stats::{
-    Moments, SortedSample, benjamini_hochberg, defined, mann_whitney_sorted, welch_t_from_moments,
+    Moments, SortedSample, TestResult, benjamini_hochberg, defined, mann_whitney_sorted, stratified_welch,
+    stratum_shares, van_elteren,
 };
 
-use crate::expression::positive_values;
+use crate::expression::{mean_cp10k, positive_values};
+use crate::strata::split;
 use crate::{DeTable, Error};
+
+/// Fewest cells of each group in a stratum, so that both have a variance.
+const MIN_IN_STRATUM: usize = 2;
 
 /// The test that compares a gene's expression in perturbed and control cells, two-sided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DeTest {
-    /// Welch's t test; the statistic is t, positive where the perturbation raises expression.
+    /// Welch's t test; the statistic is t, positive where the perturbation raises expression. With strata the test
+    /// of [`stratified_welch`]. A group in which a gene does not vary, most often because it was not seen there,
+    /// borrows the variance of the other: with a variance of 0 every gene of few counts that a small group misses
+    /// would be significant.
     #[default]
     Welch,
-    /// Mann-Whitney U test with tie and continuity correction; the statistic is U of the perturbed cells.
+    /// Mann-Whitney U test with tie and continuity correction; the statistic is U of the perturbed cells. With strata
+    /// the test of [`van_elteren`], whose statistic is z.
     MannWhitney,
+}
+
+impl DeTest {
+    /// Its name in tables: `welch`, `mann-whitney`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Welch => "welch",
+            Self::MannWhitney => "mann-whitney",
+        }
+    }
 }
 
 /// How a gene is called differentially expressed.
@@ -80,13 +99,31 @@ impl DeParams {
 /// Benjamini-Hochberg correction runs within a perturbation over all genes of the panel, the perturbed gene
 /// included; a gene whose test has no value counts there with p = 1. The control cells are read once; perturbed
 /// cells come in batches, so that memory holds no more of them than a batch.
+///
+/// With strata (batches, replicates) cells are compared within them: LFC and test are those of
+/// [`stratified_welch`] and [`van_elteren`], and a stratum in which either group has fewer than two cells is left out
+/// for that perturbation. Cells alone in their stratum are counted in the ledger and not among those of the
+/// perturbation.
 #[derive(Debug, Clone)]
 pub struct Screen {
     genes: Panel,
     params: DeParams,
-    controls: Vec<Group>,
+    stratified: bool,
+    controls: Vec<Stratum>,
+    n_outside: usize,
     called: Vec<Called>,
     too_few: Vec<(GeneId, usize)>,
+    alone: Vec<(GeneId, usize)>,
+}
+
+/// The cells of one group in one stratum, gene by gene.
+#[derive(Debug, Clone)]
+struct Stratum {
+    number: u32,
+    n: usize,
+    groups: Vec<Group>,
+    /// Mean counts per 10,000, not logarithmised.
+    cp10k: Vec<f64>,
 }
 
 /// A gene's expression in one group of cells, as far as the test needs it.
@@ -101,12 +138,19 @@ struct Group {
 pub(crate) struct Called {
     pub(crate) perturbed: GeneId,
     pub(crate) n_cells: usize,
+    /// Means over strata with the weights of the test.
     pub(crate) mean: Vec<f64>,
+    pub(crate) control_mean: Vec<f64>,
     /// `NaN` where the test has no value.
     pub(crate) statistic: Vec<f64>,
     pub(crate) p: Vec<f64>,
     pub(crate) q: Vec<f64>,
+    /// Share of its own expression that the perturbed gene keeps; `NaN` where it is not measured.
+    pub(crate) remaining: f64,
 }
+
+/// Perturbations with their cells and the stratum of each cell.
+type Batch<'a> = Vec<(&'a GeneId, &'a CountMatrix, Vec<Option<u32>>)>;
 
 impl Screen {
     /// A screen against `controls`, whose genes are the panel.
@@ -114,19 +158,48 @@ impl Screen {
     /// # Errors
     /// [`Error::Parameter`] outside its range, [`Error::FewControls`] below two cells.
     pub fn new(controls: &CountMatrix, params: DeParams) -> Result<Self, Error> {
+        Self::with(controls, &vec![Some(0); controls.n_cells()], params, false)
+    }
+
+    /// A screen within strata, one of which each cell of `controls` has; cells without one are left out.
+    ///
+    /// # Errors
+    /// As [`Screen::new`]; [`Error::FewControls`] also where no stratum has two control cells.
+    ///
+    /// # Panics
+    /// When there is not one entry per cell.
+    pub fn stratified(
+        controls: &CountMatrix,
+        strata: &[Option<u32>],
+        params: DeParams,
+    ) -> Result<Self, Error> {
+        Self::with(controls, strata, params, true)
+    }
+
+    fn with(
+        controls: &CountMatrix,
+        strata: &[Option<u32>],
+        params: DeParams,
+        stratified: bool,
+    ) -> Result<Self, Error> {
         params.check()?;
-        if controls.n_cells() < 2 {
+        let groups = strata_of(controls, strata, params.test)?;
+        let most = groups.iter().map(|stratum| stratum.n).max().unwrap_or(0);
+        if most < MIN_IN_STRATUM {
             return Err(Error::FewControls {
-                n: controls.n_cells(),
-                needed: 2,
+                n: most,
+                needed: MIN_IN_STRATUM,
             });
         }
         Ok(Self {
             genes: controls.genes().clone(),
             params,
-            controls: groups(controls, params.test)?,
+            stratified,
+            n_outside: strata.iter().filter(|stratum| stratum.is_none()).count(),
+            controls: groups,
             called: Vec::new(),
             too_few: Vec::new(),
+            alone: Vec::new(),
         })
     }
 
@@ -136,21 +209,31 @@ impl Screen {
     /// [`Error::Gene`] for expression that cannot be tested.
     ///
     /// # Panics
-    /// When cells have other genes than the control cells.
+    /// When cells have other genes than the control cells, or the screen has strata.
     pub fn add(&mut self, batch: &[(GeneId, CountMatrix)]) -> Result<(), Error> {
-        let (enough, few): (Vec<_>, Vec<_>) = batch
-            .iter()
-            .partition(|(_, cells)| cells.n_cells() >= self.params.min_cells);
-        self.too_few.extend(
-            few.into_iter()
-                .map(|(gene, cells)| (gene.clone(), cells.n_cells())),
-        );
-        let called: Vec<Called> = enough
-            .into_par_iter()
-            .map(|(gene, cells)| self.call(gene, cells))
-            .collect::<Result<_, _>>()?;
-        self.called.extend(called);
-        Ok(())
+        assert!(!self.stratified, "cells of a stratified screen have strata");
+        let batch = batch.iter();
+        self.call_all(
+            batch
+                .map(|(gene, cells)| (gene, cells, vec![Some(0); cells.n_cells()]))
+                .collect(),
+        )
+    }
+
+    /// Calls the perturbations of a batch, each a gene, its cells and their strata; in parallel over perturbations.
+    ///
+    /// # Errors
+    /// [`Error::Gene`] for expression that cannot be tested.
+    ///
+    /// # Panics
+    /// When cells have other genes than the control cells, or not one stratum each.
+    pub fn add_stratified(&mut self, batch: &[(GeneId, CountMatrix, Vec<Option<u32>>)]) -> Result<(), Error> {
+        let batch = batch.iter();
+        self.call_all(
+            batch
+                .map(|(gene, cells, strata)| (gene, cells, strata.clone()))
+                .collect(),
+        )
     }
 
     /// All calls, perturbations in the order in which they were added.
@@ -158,41 +241,163 @@ impl Screen {
     /// # Errors
     /// [`Error::Core`] where a perturbation was added twice.
     pub fn finish(self) -> Result<DeTable, Error> {
-        let control_mean = self.controls.iter().map(|group| group.moments.mean).collect();
-        DeTable::new(self.genes, self.params, control_mean, self.called, &self.too_few)
+        let mut table = DeTable::new(self.genes, self.params, self.called, &self.too_few)?;
+        if self.stratified {
+            table.note_strata(self.n_outside, &self.alone);
+        }
+        Ok(table)
     }
 
-    fn call(&self, perturbed: &GeneId, cells: &CountMatrix) -> Result<Called, Error> {
+    fn call_all(&mut self, batch: Batch<'_>) -> Result<(), Error> {
+        let min_cells = self.params.min_cells;
+        let mut enough = Vec::new();
+        for (gene, cells, strata) in batch {
+            let usable = self.usable(&strata);
+            let n = strata
+                .iter()
+                .flatten()
+                .filter(|stratum| usable.contains(stratum))
+                .count();
+            if n < cells.n_cells() {
+                self.alone.push((gene.clone(), cells.n_cells() - n));
+            }
+            if n < min_cells {
+                self.too_few.push((gene.clone(), n));
+            } else {
+                let keep = |stratum: Option<u32>| stratum.filter(|stratum| usable.contains(stratum));
+                enough.push((gene, cells, strata.into_iter().map(keep).collect::<Vec<_>>()));
+            }
+        }
+        let called: Vec<Called> = enough
+            .into_par_iter()
+            .map(|(gene, cells, strata)| self.call(gene, cells, &strata))
+            .collect::<Result<_, _>>()?;
+        self.called.extend(called);
+        Ok(())
+    }
+
+    /// The strata in which both these cells and the control cells are at least two.
+    fn usable(&self, strata: &[Option<u32>]) -> Vec<u32> {
+        let n = |number| strata.iter().filter(|stratum| **stratum == Some(number)).count();
+        let controls = self.controls.iter().filter(|stratum| stratum.n >= MIN_IN_STRATUM);
+        controls
+            .map(|stratum| stratum.number)
+            .filter(|&number| n(number) >= MIN_IN_STRATUM)
+            .collect()
+    }
+
+    fn call(&self, perturbed: &GeneId, cells: &CountMatrix, strata: &[Option<u32>]) -> Result<Called, Error> {
         assert_eq!(
             *cells.genes(),
             self.genes,
             "perturbed and control cells have the same genes"
         );
-        let groups = groups(cells, self.params.test)?;
-        let (mut statistic, mut p) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
-        for (position, (group, control)) in groups.iter().zip(&self.controls).enumerate() {
-            let test = match (&group.sorted, &control.sorted) {
-                (Some(perturbed), Some(control)) => mann_whitney_sorted(perturbed, control),
-                _ => welch_t_from_moments(group.moments, control.moments),
-            };
-            let test = defined(test).map_err(|source| Error::Gene {
+        let strata = strata_of(cells, strata, self.params.test)?;
+        let pairs: Vec<(&Stratum, &Stratum)> = strata
+            .iter()
+            .filter_map(|stratum| {
+                let mut controls = self.controls.iter();
+                Some((
+                    stratum,
+                    controls.find(|control| control.number == stratum.number)?,
+                ))
+            })
+            .collect();
+        let sizes: Vec<_> = pairs.iter().map(|(a, b)| (a.n, b.n)).collect();
+        let shares = stratum_shares(&sizes);
+        let n_genes = self.genes.len();
+        let [mut mean, mut control_mean, mut statistic, mut p] = [const { Vec::new() }; 4];
+        for gene in 0..n_genes {
+            let test = defined(self.test(&pairs, gene)).map_err(|source| Error::Gene {
                 perturbation: perturbed.clone(),
-                gene: self.genes.gene(position).clone(),
+                gene: self.genes.gene(gene).clone(),
                 source,
             })?;
             statistic.push(test.as_ref().map_or(f64::NAN, |t| t.statistic));
             p.push(test.as_ref().map_or(f64::NAN, |t| t.p.p()));
+            let weighted = |of: fn(&(&Stratum, &Stratum), usize) -> f64| -> f64 {
+                pairs
+                    .iter()
+                    .zip(&shares)
+                    .map(|(pair, share)| share * of(pair, gene))
+                    .sum()
+            };
+            mean.push(weighted(|(a, _), gene| a.groups[gene].moments.mean));
+            control_mean.push(weighted(|(_, b), gene| b.groups[gene].moments.mean));
         }
         let family: Vec<f64> = p.iter().map(|&p| if p.is_nan() { 1.0 } else { p }).collect();
+        let own = self.genes.position(perturbed.as_str());
         Ok(Called {
             perturbed: perturbed.clone(),
-            n_cells: cells.n_cells(),
-            mean: groups.iter().map(|group| group.moments.mean).collect(),
+            n_cells: sizes.iter().map(|(n, _)| n).sum(),
+            remaining: own.map_or(f64::NAN, |gene| remaining(&pairs, gene)),
+            mean,
+            control_mean,
             statistic,
             q: benjamini_hochberg(&family),
             p,
         })
     }
+
+    fn test(&self, pairs: &[(&Stratum, &Stratum)], gene: usize) -> Result<TestResult, scfm_stats::Error> {
+        let groups = pairs.iter().map(|(a, b)| (&a.groups[gene], &b.groups[gene]));
+        if self.params.test == DeTest::Welch {
+            let moments = groups.map(|(a, b)| with_variances(a.moments, b.moments));
+            return stratified_welch(&moments.collect::<Vec<_>>());
+        }
+        let sorted: Vec<_> = groups
+            .filter_map(|(a, b)| Some((a.sorted.as_ref()?, b.sorted.as_ref()?)))
+            .collect();
+        match sorted[..] {
+            [(a, b)] if !self.stratified => mann_whitney_sorted(a, b),
+            _ => van_elteren(&sorted),
+        }
+    }
+}
+
+/// The moments of two groups, where a group in which a gene never varies borrows the variance of the other.
+///
+/// Such a group is most often a small one in which a gene of few counts was not seen at all. Its sample variance of 0 is
+/// no sign that its mean is known exactly; taken at its word it makes every such gene significant. Under the null
+/// hypothesis both groups vary alike.
+fn with_variances(mut a: Moments, mut b: Moments) -> (Moments, Moments) {
+    if a.variance == 0.0 {
+        a.variance = b.variance;
+    } else if b.variance == 0.0 {
+        b.variance = a.variance;
+    }
+    (a, b)
+}
+
+/// Mean counts per 10,000 of a gene in perturbed cells over those of control cells, the control cells weighted to the
+/// perturbed cells' strata; `NaN` where control cells do not express it.
+fn remaining(pairs: &[(&Stratum, &Stratum)], gene: usize) -> f64 {
+    let sum = |of: fn(&(&Stratum, &Stratum), usize) -> f64| -> f64 {
+        pairs.iter().map(|pair| pair.0.n as f64 * of(pair, gene)).sum()
+    };
+    let (perturbed, control) = (
+        sum(|(a, _), gene| a.cp10k[gene]),
+        sum(|(_, b), gene| b.cp10k[gene]),
+    );
+    if control > 0.0 {
+        perturbed / control
+    } else {
+        f64::NAN
+    }
+}
+
+fn strata_of(cells: &CountMatrix, strata: &[Option<u32>], test: DeTest) -> Result<Vec<Stratum>, Error> {
+    split(cells, strata)
+        .into_iter()
+        .map(|(number, cells)| {
+            Ok(Stratum {
+                number,
+                n: cells.n_cells(),
+                groups: groups(&cells, test)?,
+                cp10k: mean_cp10k(&cells),
+            })
+        })
+        .collect()
 }
 
 fn groups(cells: &CountMatrix, test: DeTest) -> Result<Vec<Group>, Error> {

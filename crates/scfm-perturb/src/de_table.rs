@@ -1,7 +1,7 @@
 use std::f64::consts::LN_2;
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use scfm_core::{Column, GeneId, Ledger, Panel, Responses, Table};
 
 use crate::de::Called;
@@ -14,7 +14,8 @@ pub struct DeTable {
     genes: Panel,
     params: DeParams,
     n_cells: Vec<usize>,
-    control_mean: Vec<f64>,
+    remaining: Vec<f64>,
+    control_mean: Array2<f64>,
     mean: Array2<f64>,
     statistic: Array2<f64>,
     p: Array2<f64>,
@@ -31,6 +32,19 @@ pub struct SelfEffect {
     pub statistic: f64,
     /// The p-value of the test, `NaN` where it has none.
     pub p: f64,
+    /// Mean counts per 10,000 in perturbed cells over those in control cells: the share of its expression that the
+    /// gene keeps. `NaN` where control cells do not express it.
+    pub remaining: f64,
+}
+
+impl SelfEffect {
+    /// By which share the gene's expression moved the expected way; negative where it moved the other way.
+    fn strength(&self, expected: Direction) -> f64 {
+        match expected {
+            Direction::Down => 1.0 - self.remaining,
+            Direction::Up => self.remaining - 1.0,
+        }
+    }
 }
 
 /// Where a modality moves the expression of the perturbed gene.
@@ -55,7 +69,6 @@ impl DeTable {
     pub(crate) fn new(
         genes: Panel,
         params: DeParams,
-        control_mean: Vec<f64>,
         called: Vec<Called>,
         too_few: &[(GeneId, usize)],
     ) -> Result<Self, Error> {
@@ -78,10 +91,12 @@ impl DeTable {
         ledger.kept("perturbations", perturbed.len() as u64);
 
         let n_cells = called.iter().map(|c| c.n_cells).collect();
-        let [mut mean, mut statistic, mut p, mut q] = [const { Vec::new() }; 4];
+        let remaining = called.iter().map(|c| c.remaining).collect();
+        let [mut mean, mut control_mean, mut statistic, mut p, mut q] = [const { Vec::new() }; 5];
         // Each perturbation is freed once it is copied, so that the screen is not held twice.
         for called in called {
             mean.extend(called.mean);
+            control_mean.extend(called.control_mean);
             statistic.extend(called.statistic);
             p.extend(called.p);
             q.extend(called.q);
@@ -91,16 +106,29 @@ impl DeTable {
             |values| Array2::from_shape_vec(shape, values).expect("one value per perturbation and gene");
         Ok(Self {
             mean: array(mean),
+            control_mean: array(control_mean),
             statistic: array(statistic),
             p: array(p),
             q: array(q),
             n_cells,
+            remaining,
             perturbed,
             genes,
             params,
-            control_mean,
             ledger,
         })
+    }
+
+    /// Notes the cells that have no one to be compared with in their stratum.
+    pub(crate) fn note_strata(&mut self, n_outside: usize, alone: &[(GeneId, usize)]) {
+        self.ledger
+            .lost("control cells", "no stratum", n_outside as u64, [] as [&str; 0]);
+        self.ledger.lost(
+            "perturbed cells",
+            "fewer than two of them or of the control cells in their stratum",
+            alone.iter().map(|(_, n)| *n as u64).sum(),
+            alone.iter().map(|(gene, n)| format!("{gene} ({n})")),
+        );
     }
 
     /// The perturbed genes, one per row.
@@ -123,12 +151,12 @@ impl DeTable {
         &self.n_cells
     }
 
-    /// Mean expression in perturbed minus control cells, natural log.
+    /// Mean expression in perturbed minus control cells, natural log; within strata, where the screen has them.
     ///
     /// # Panics
     /// When a position lies outside the table.
     pub fn lfc(&self, perturbation: usize, gene: usize) -> f64 {
-        self.mean[[perturbation, gene]] - self.control_mean[gene]
+        self.mean[[perturbation, gene]] - self.control_mean[[perturbation, gene]]
     }
 
     /// Test statistics, `[perturbation, gene]`, `NaN` where the test has no value.
@@ -144,6 +172,11 @@ impl DeTable {
     /// Benjamini-Hochberg q-values within each perturbation, `[perturbation, gene]`.
     pub fn q(&self) -> ArrayView2<'_, f64> {
         self.q.view()
+    }
+
+    /// Whether any perturbed or control cell has a count of the gene.
+    pub(crate) fn is_expressed(&self, perturbation: usize, gene: usize) -> bool {
+        self.mean[[perturbation, gene]] > 0.0 || self.control_mean[[perturbation, gene]] > 0.0
     }
 
     /// Whether a gene is called: |LFC| above the threshold and q below alpha.
@@ -187,6 +220,7 @@ impl DeTable {
                     lfc: self.lfc(row, column),
                     statistic: self.statistic[[row, column]],
                     p: self.p[[row, column]],
+                    remaining: self.remaining[row],
                 })
             })
             .collect()
@@ -209,13 +243,51 @@ impl DeTable {
         }
     }
 
+    /// The perturbations whose own gene is measured and expressed but did not move by the share `least` in the
+    /// expected direction: 0.3 asks that expression falls by 30 %, or rises by 30 %.
+    pub fn weak_knockdowns(&self, expected: Direction, least: f64) -> Vec<GeneId> {
+        let effects = self.self_effects();
+        let genes = self.perturbed.genes().iter().zip(effects);
+        genes
+            .filter(|(_, effect)| effect.is_some_and(|effect| effect.strength(expected) < least))
+            .map(|(gene, _)| gene.clone())
+            .collect()
+    }
+
+    /// The table without some perturbations, which the ledger counts for `reason`. Corrections run within
+    /// perturbations, so that no q changes.
+    pub fn without(mut self, left_out: &[GeneId], reason: impl Into<String>) -> Self {
+        let genes = self.perturbed.genes();
+        let kept: Vec<usize> = (0..genes.len())
+            .filter(|&row| !left_out.contains(&genes[row]))
+            .collect();
+        let lost: Vec<&GeneId> = genes.iter().filter(|gene| left_out.contains(gene)).collect();
+        self.ledger.lost("perturbations", reason, lost.len() as u64, lost);
+        self.ledger.kept("perturbations", kept.len() as u64);
+        self.perturbed =
+            Panel::new(kept.iter().map(|&row| genes[row].clone())).expect("a part of distinct genes");
+        self.n_cells = kept.iter().map(|&row| self.n_cells[row]).collect();
+        self.remaining = kept.iter().map(|&row| self.remaining[row]).collect();
+        for array in [
+            &mut self.control_mean,
+            &mut self.mean,
+            &mut self.statistic,
+            &mut self.p,
+            &mut self.q,
+        ] {
+            *array = array.select(Axis(0), &kept);
+        }
+        self
+    }
+
     /// Perturbations that were left out, by reason.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
     /// The long table of some perturbations, source-major: `perturbation, gene, lfc, log2_fc, mean_control,
-    /// mean_perturbed, statistic, p, q, positive`. Whoever writes a large screen asks for a few at a time.
+    /// mean_perturbed, statistic, p, q, positive`. Whoever writes a large screen asks for a few at a time. Within
+    /// strata the means are weighted as the test weighs them.
     ///
     /// # Panics
     /// When a perturbation lies outside the table.
@@ -235,7 +307,7 @@ impl DeTable {
             ("gene", Column::text(pairs().map(|(_, g)| self.genes.gene(g)))),
             ("lfc", numbers(&|p, g| self.lfc(p, g))),
             ("log2_fc", numbers(&|p, g| self.lfc(p, g) / LN_2)),
-            ("mean_control", numbers(&|_, g| self.control_mean[g])),
+            ("mean_control", numbers(&|p, g| self.control_mean[[p, g]])),
             ("mean_perturbed", numbers(&|p, g| self.mean[[p, g]])),
             ("statistic", numbers(&|p, g| self.statistic[[p, g]])),
             ("p", numbers(&|p, g| self.p[[p, g]])),
@@ -249,7 +321,7 @@ impl DeTable {
     }
 
     /// One row per perturbation: `perturbation, n_cells, n_positive, self_lfc, self_log2_fc, self_statistic,
-    /// self_p`; the perturbed gene does not count among its own positives.
+    /// self_p, self_remaining`; the perturbed gene does not count among its own positives.
     pub fn perturbation_table(&self) -> Table {
         let effects = self.self_effects();
         let effect = |value: fn(&SelfEffect) -> f64| {
@@ -268,6 +340,7 @@ impl DeTable {
             ("self_log2_fc", effect(|e| e.lfc / LN_2)),
             ("self_statistic", effect(|e| e.statistic)),
             ("self_p", effect(|e| e.p)),
+            ("self_remaining", effect(|e| e.remaining)),
         ];
         table(self.perturbed.len(), columns)
     }

@@ -3,7 +3,8 @@
 //!
 //! The way of a screen: [`guess_column`] and [`LabelReader`] turn the labels of cells into [`Assignments`];
 //! [`split_controls`] draws the control cells, for edges and for differential expression apart;
-//! [`highly_variable`] picks the panel; a [`Screen`] calls differential expression into a [`DeTable`];
+//! [`highly_variable`] picks the panel; a [`Screen`] calls differential expression into a [`DeTable`], within
+//! [`Strata`] where cells come from batches; [`guide_nulls`] asks whether its tests hold their level on this screen;
 //! [`perturbation_first`] judges scores by it. This crate reads no files.
 //!
 //! ```
@@ -45,9 +46,11 @@ mod de_table;
 mod error;
 mod evaluation;
 mod expression;
+mod guide_nulls;
 mod hvg;
 mod labels;
 mod perturbation_first;
+mod strata;
 
 pub use column::{ColumnGuess, guess_column};
 pub use controls::{ControlSplit, split_controls};
@@ -55,6 +58,8 @@ pub use de::{DeParams, DeTest, Screen};
 pub use de_table::{DeTable, Direction, KnockdownCheck, SelfEffect};
 pub use error::Error;
 pub use evaluation::{AurocDifference, Evaluable, EvaluationParams, MeanAuroc, Stream};
+pub use guide_nulls::{GuideNull, GuideNulls, guide_nulls};
 pub use hvg::{HighlyVariable, highly_variable};
 pub use labels::{Assignment, Assignments, LabelReader};
 pub use perturbation_first::{EdgeScores, PerturbationFirst, perturbation_first};
+pub use strata::Strata;

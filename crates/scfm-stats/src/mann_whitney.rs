@@ -113,12 +113,7 @@ pub fn mann_whitney_sorted(a: &SortedSample, b: &SortedSample) -> Result<TestRes
     }
     let (na, nb) = (a.total(), b.total());
     let pairs = na * nb;
-    let (doubled, ties) = if a.values.len() <= b.values.len() {
-        doubled_wins(a, b)
-    } else {
-        let (doubled, ties) = doubled_wins(b, a);
-        (2 * pairs - doubled, ties)
-    };
+    let (doubled, ties) = wins(a, b);
     let larger = doubled.max(2 * pairs - doubled);
     let exact = if na.min(nb) <= EXACT_GROUP && ties == 0 {
         exact_tail(na, nb, pairs - larger / 2)
@@ -144,6 +139,16 @@ pub fn mann_whitney_sorted(a: &SortedSample, b: &SortedSample) -> Result<TestRes
         n: (na + nb) as usize,
         n_unit: "values",
     })
+}
+
+/// Twice U of `a`, and Σ t³ - t over the values of both.
+pub(crate) fn wins(a: &SortedSample, b: &SortedSample) -> (u64, u128) {
+    if a.values.len() <= b.values.len() {
+        doubled_wins(a, b)
+    } else {
+        let (doubled, ties) = doubled_wins(b, a);
+        (2 * a.total() * b.total() - doubled, ties)
+    }
 }
 
 /// Twice the number of pairs that `few` wins over `many` (ties ½), and Σ t³ - t over the values of both.
@@ -180,9 +185,14 @@ fn gallop(values: &[f64], value: f64) -> usize {
     start + values[start..end].partition_point(|&other| other < value)
 }
 
-fn normal_p(na: f64, nb: f64, larger: f64, ties: f64) -> PValue {
+/// Variance of U where both groups are alike, with `ties` = Σ t³ - t.
+pub(crate) fn null_variance(na: f64, nb: f64, ties: f64) -> f64 {
     let n = na + nb;
-    let variance = na * nb / 12.0 * ((n + 1.0) - ties / (n * (n - 1.0)));
+    na * nb / 12.0 * ((n + 1.0) - ties / (n * (n - 1.0)))
+}
+
+fn normal_p(na: f64, nb: f64, larger: f64, ties: f64) -> PValue {
+    let variance = null_variance(na, nb, ties);
     if variance <= 0.0 {
         return PValue::new(1.0);
     }

@@ -36,7 +36,7 @@ impl Moments {
         self.variance / self.n as f64
     }
 
-    fn checked(self, what: &'static str) -> Result<Self, Error> {
+    pub(crate) fn checked(self, what: &'static str) -> Result<Self, Error> {
         if self.n == 0 {
             return Err(Error::Empty { what });
         }

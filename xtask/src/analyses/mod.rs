@@ -54,6 +54,9 @@ pub const ALL: &[Analysis] = &[
     },
 ];
 
+/// The analysis beside whose results the report shows what speaks for and against the screen.
+pub const SCREEN_QUALITY: &str = perturbation_first::ID;
+
 /// What an analysis works with and where its results go. The evidence is that of a run with a model and a screen, or
 /// whatever less a caller has.
 pub struct Desk<'a, E = Evidence> {

@@ -1,0 +1,136 @@
+//! Whether a screen is fit to judge by: do perturbations move their own genes, and do guides without target move none?
+
+use anyhow::Result;
+use scfm_core::{Column, Ledger, Table};
+use scfm_perturb::{Direction, KnockdownCheck};
+use scfm_report::Block;
+
+use crate::evidence::{names, table};
+use crate::record::RunRecord;
+use crate::run_folder::RunFolder;
+
+const KNOCKDOWNS: &str = "knock-down checks";
+
+/// Adds the result of the knock-down check to the ledger of perturbations, where [`facts`] finds it again.
+pub fn note_knockdowns(ledger: &mut Ledger, check: KnockdownCheck, direction: Direction, alpha: f64) {
+    let way = match direction {
+        Direction::Down => "lower",
+        Direction::Up => "higher",
+    };
+    ledger.lost(
+        KNOCKDOWNS,
+        format!("own gene not {way} than in control cells (p < {alpha})"),
+        (check.n_measured - check.n_moved) as u64,
+        [] as [&str; 0],
+    );
+    ledger.kept(KNOCKDOWNS, check.n_moved as u64);
+}
+
+/// What the head of the report says of the screen.
+pub fn facts(run: &RunFolder, record: &RunRecord, ledger: &Ledger) -> Result<Vec<(&'static str, String)>> {
+    let mut facts = Vec::new();
+    let steps = || ledger.steps().iter().filter(|step| step.subject == KNOCKDOWNS);
+    let moved: u64 = steps()
+        .filter(|step| step.reason == "kept")
+        .map(|step| step.count)
+        .sum();
+    let not: u64 = steps()
+        .filter(|step| step.reason.starts_with("own gene not"))
+        .map(|step| step.count)
+        .sum();
+    let filter = match record.context.parameters.min_knockdown {
+        0.0 => String::new(),
+        least => format!(
+            "; those that moved it by less than {} % are left out",
+            100.0 * least
+        ),
+    };
+    facts.push((
+        "Knock-down check",
+        format!(
+            "{moved} of {} perturbations with a measured gene moved it as expected{filter}",
+            moved + not
+        ),
+    ));
+    let nulls = summaries(&table(run, names::GUIDE_NULLS)?);
+    let found: Vec<String> = nulls.iter().map(Summary::in_words).collect();
+    facts.push((
+        "Non-targeting guides",
+        if found.is_empty() {
+            "not named, so that the level of the tests was not checked on this screen".to_owned()
+        } else {
+            found.join("; ")
+        },
+    ));
+    Ok(facts)
+}
+
+/// The table of guides, where the screen names them.
+pub fn blocks(run: &RunFolder) -> Result<Vec<Block>> {
+    let table = table(run, names::GUIDE_NULLS)?;
+    if table.n_rows() == 0 {
+        return Ok(Vec::new());
+    }
+    let text = "Each non-targeting guide, tested against the others as if it had a target: 0.05 of genes should have \
+                p < 0.05, and no more than 0.05 of guides a discovery after correction. Intervals take genes for \
+                independent and are too narrow; the spread over guides counts.";
+    Ok(vec![
+        Block::Text(text.to_owned()),
+        Block::Table {
+            caption: "Non-targeting guides as perturbations".to_owned(),
+            table,
+        },
+    ])
+}
+
+/// The guides of one way of testing.
+struct Summary {
+    way: String,
+    rates: Vec<f64>,
+    n_with_discovery: usize,
+}
+
+impl Summary {
+    fn in_words(&self) -> String {
+        let mut sorted = self.rates.clone();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        let mean = sorted.iter().sum::<f64>() / n as f64;
+        format!(
+            "{}: {mean:.3} of genes with p < 0.05 (guides {:.3} to {:.3}), {} of {n} guides with a discovery",
+            self.way,
+            sorted[0],
+            sorted[n - 1],
+            self.n_with_discovery
+        )
+    }
+}
+
+fn summaries(table: &Table) -> Vec<Summary> {
+    let mut summaries: Vec<Summary> = Vec::new();
+    let cell = |row: usize, name: &str| table.column(name).map(|c| c.display(row)).unwrap_or_default();
+    let Some(Column::F64(rates)) = table.column("nominal_rate") else {
+        return summaries;
+    };
+    for (row, rate) in rates.iter().enumerate() {
+        let within = if cell(row, "stratified") == "true" {
+            " within strata"
+        } else {
+            ""
+        };
+        let way = format!("{}{within}", cell(row, "test"));
+        if summaries.last().is_none_or(|last| last.way != way) {
+            summaries.push(Summary {
+                way,
+                rates: Vec::new(),
+                n_with_discovery: 0,
+            });
+        }
+        if let (Some(last), Some(rate)) = (summaries.last_mut(), rate) {
+            last.rates.push(*rate);
+            last.n_with_discovery += usize::from(cell(row, "n_discoveries") != "0");
+        }
+    }
+    summaries.retain(|summary| !summary.rates.is_empty());
+    summaries
+}
