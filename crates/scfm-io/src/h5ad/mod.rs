@@ -128,12 +128,17 @@ impl H5ad {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NotHdf5`], [`Error::Hdf5`] where it cannot be read, [`Error::Missing`] or
-    /// [`Error::Encoding`] where it has no `obs` and `var` dataframes; of a folder [`Error::Folder`], [`Error::Line`],
-    /// [`Error::TooLarge`].
+    /// [`Error::Encoding`] where it has no `obs` and `var` dataframes, [`Error::TooLarge`] where they declare more rows
+    /// than the budget has room to number; of a folder also [`Error::Folder`] and [`Error::Line`].
     pub fn open(path: &Path, limits: &ReadLimits) -> Result<Self, Error> {
         let source = Source::open(path, limits)?;
-        let n_cells = Frame::open(&source, "obs")?.n_rows();
-        let n_genes = Frame::open(&source, "var")?.n_rows();
+        let n_rows = |path| {
+            let n_rows = Frame::open(&source, path)?.n_rows();
+            // Whoever reads a table will at least number its rows.
+            source.afford(path, (n_rows as u64).saturating_mul(size_of::<u32>() as u64))?;
+            Ok::<_, Error>(n_rows)
+        };
+        let (n_cells, n_genes) = (n_rows("obs")?, n_rows("var")?);
         Ok(Self {
             source,
             n_cells,
