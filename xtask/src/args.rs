@@ -76,8 +76,8 @@ pub struct EvaluateArgs {
     /// A context by name, or a context file
     #[arg(long, value_name = "NAME|TOML")]
     pub context: Option<String>,
-    /// The screen [default: the context's data set in SCFM_CACHE, else its embedded fixture]
-    #[arg(long, value_name = "H5AD")]
+    /// The screen, h5ad or a MatrixMarket folder [default: the context's in SCFM_CACHE, else its embedded fixture]
+    #[arg(long, value_name = "H5AD|FOLDER")]
     pub data: Option<PathBuf>,
     /// A checkpoint folder
     #[arg(long, value_name = "FOLDER")]
@@ -128,14 +128,14 @@ pub struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// An h5ad file or a checkpoint folder
+    /// An h5ad file, a MatrixMarket folder or a checkpoint folder
     pub path: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub struct ExtractArgs {
-    /// Cells to extract from
-    #[arg(long, value_name = "H5AD")]
+    /// Cells to extract from, h5ad or a MatrixMarket folder
+    #[arg(long, value_name = "H5AD|FOLDER")]
     pub data: PathBuf,
     /// A checkpoint folder
     #[arg(long, value_name = "FOLDER")]

@@ -32,6 +32,26 @@ pub enum Error {
         /// The library's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A folder whose files are not there or do not fit each other.
+    #[error("{}: {reason}", path.display())]
+    Folder {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A line of a text file that is not what it should be.
+    #[error("{}: line {line}: found {found}, expected {expected}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: String,
+    },
     /// An object that should be there is not.
     #[error("{}: there is no {object}; the file has {}", path.display(), listed(available))]
     Missing {

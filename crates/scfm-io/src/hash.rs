@@ -5,12 +5,32 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+use crate::h5ad::market::Folder;
 
-/// SHA-256 of a file's content in lower-case hexadecimal, as `sha256sum` prints it.
+/// SHA-256 of a file's content in lower-case hexadecimal, as `sha256sum` prints it. Of a MatrixMarket folder it is that of
+/// what `sha256sum` prints for the files that are read, by name.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be read.
+/// [`Error::Io`] where the file cannot be read, [`Error::Folder`] for any other folder.
 pub fn content_hash(path: &Path) -> Result<String, Error> {
+    if !path.is_dir() {
+        return file_hash(path);
+    }
+    let folder = Folder::find(path)?;
+    let mut lines = Vec::new();
+    for file in folder.files() {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        lines.push((name.to_string(), file_hash(file)?));
+    }
+    lines.sort();
+    let mut hasher = Sha256::new();
+    for (name, hash) in lines {
+        hasher.update(format!("{hash}  {name}\n"));
+    }
+    Ok(hexadecimal(hasher))
+}
+
+fn file_hash(path: &Path) -> Result<String, Error> {
     let reading = Error::reading(path);
     let mut file = File::open(path).map_err(&reading)?;
     let mut hasher = Sha256::new();
@@ -21,11 +41,15 @@ pub fn content_hash(path: &Path) -> Result<String, Error> {
             n => hasher.update(&buffer[..n]),
         }
     }
-    Ok(hasher
+    Ok(hexadecimal(hasher))
+}
+
+fn hexadecimal(hasher: Sha256) -> String {
+    hasher
         .finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
-        .collect())
+        .collect()
 }
 
 #[cfg(test)]

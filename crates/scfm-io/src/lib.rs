@@ -72,7 +72,7 @@ pub use edges::{PairCounts, read_edges, read_pair_counts, write_edges, write_edg
 pub use error::Error;
 pub use h5ad::{
     Backend, ColumnSummary, CountType, Frame, FrameColumn, GeneMap, H5ad, H5adWriter, MatrixName,
-    MatrixSummary, ReadLimits, Scalar, Summary, strip_version,
+    MatrixSummary, ReadLimits, Scalar, Summary, is_matrix_folder, strip_version,
 };
 pub use hash::content_hash;
 pub use tables::{Metadata, read_table, write_csv, write_table};

@@ -86,7 +86,10 @@ fn h5ad_files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             h5ad_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "h5ad") {
+        // Soft and external links, which anndata does not write, are followed by libhdf5 only.
+        } else if path.extension().is_some_and(|extension| extension == "h5ad")
+            && !path.ends_with("links.h5ad")
+        {
             found.push(path);
         }
     }

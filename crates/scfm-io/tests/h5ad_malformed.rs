@@ -8,8 +8,8 @@ use common::{N_CELLS, N_GENES, golden};
 use hdf5_pure::{AttrValue, FileBuilder, GroupBuilder};
 use scfm_io::{Error, GeneMap, H5ad, MatrixName, ReadLimits};
 
-/// A file of two cells × three genes whose `X` the test fills.
-fn file_with(fill: impl FnOnce(&mut GroupBuilder)) -> Temporary {
+/// The tables of two cells and three genes.
+fn frames() -> FileBuilder {
     let mut file = FileBuilder::new();
     for (name, index) in [("obs", &["c0", "c1"][..]), ("var", &["A", "B", "C"])] {
         let mut frame = file.create_group(name);
@@ -18,10 +18,34 @@ fn file_with(fill: impl FnOnce(&mut GroupBuilder)) -> Temporary {
         frame.create_dataset("_index").with_vlen_strings(index);
         file.add_group(frame.finish());
     }
+    file
+}
+
+fn with_matrix(fill: impl FnOnce(&mut GroupBuilder)) -> FileBuilder {
+    let mut file = frames();
     let mut matrix = file.create_group("X");
     fill(&mut matrix);
     file.add_group(matrix.finish());
-    Temporary::new(&file.finish().unwrap())
+    file
+}
+
+/// A file of two cells × three genes whose `X` the test fills.
+fn file_with(fill: impl FnOnce(&mut GroupBuilder)) -> Temporary {
+    Temporary::new(&with_matrix(fill).finish().unwrap())
+}
+
+fn sparse(matrix: &mut GroupBuilder, encoding: &str, shape: [i64; 2]) {
+    matrix.set_attr("encoding-type", AttrValue::VarLenString(encoding.to_owned()));
+    matrix.set_attr("shape", AttrValue::I64Array(shape.to_vec()));
+}
+
+fn sound_file() -> FileBuilder {
+    with_matrix(|matrix| {
+        sparse(matrix, "csr_matrix", [2, 3]);
+        matrix.create_dataset("indptr").with_i64_data(&[0, 1, 3]);
+        matrix.create_dataset("indices").with_i32_data(&[1, 0, 2]);
+        matrix.create_dataset("data").with_f32_data(&[1.0, 2.0, 3.0]);
+    })
 }
 
 /// A CSR matrix of that shape.
@@ -321,6 +345,221 @@ fn declared_sizes_are_checked_against_the_budget() {
             matches!(error, Error::TooLarge { budget: 100, .. }),
             "{matrix}: {error}"
         );
+    }
+}
+
+#[test]
+fn links_in_circles_or_to_nowhere_end_in_a_line() {
+    let file = H5ad::open(&golden("links.h5ad"), &ReadLimits::default()).unwrap();
+    let obs = file.obs().unwrap();
+    assert!(obs.column("sound").is_ok());
+    for (column, expected) in [
+        (
+            "own_categories",
+            "there is no obs/own_categories/categories/values",
+        ),
+        (
+            "own_values",
+            "obs/own_values/values is stored as a group; expected a dataset",
+        ),
+        ("soft_circle", "there is no obs/soft_circle"),
+        ("nowhere", "there is no obs/nowhere"),
+        // Another file is never opened.
+        ("elsewhere", "there is no obs/elsewhere"),
+        (
+            "the_file",
+            "obs/the_file is stored as a group without the attribute encoding-type",
+        ),
+    ] {
+        let error = obs.column(column).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let layer = |name: &str| MatrixName::Layer(name.to_owned());
+    let genes = GeneMap::new(&["A", "B", "C"]);
+    assert_eq!(
+        file.cells(&layer("sound"), &[0, 1], &genes)
+            .unwrap()
+            .counts()
+            .nnz(),
+        3
+    );
+    for (matrix, expected) in [
+        (
+            layer("up"),
+            "layers/up is stored as a group without the attribute encoding-type",
+        ),
+        (layer("broken"), "there is no layers/broken/indptr"),
+        (MatrixName::Raw, "there is no raw/X"),
+    ] {
+        let error = file.cells(&matrix, &[0, 1], &genes).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    assert_eq!(file.counts_matrix().unwrap(), MatrixName::X);
+}
+
+#[test]
+fn objects_of_the_wrong_kind_are_named() {
+    // A group where a dataset should be, a dataset where a group should be, text where numbers should be.
+    let error = read_error(&file_with(|matrix| {
+        sparse(matrix, "csr_matrix", [2, 3]);
+        matrix.create_dataset("indptr").with_i64_data(&[0, 0, 0]);
+        matrix.create_dataset("indices").with_i32_data(&[]);
+        let data = matrix.create_group("data");
+        matrix.add_group(data.finish());
+    }));
+    assert!(
+        error
+            .to_string()
+            .ends_with("X/data is stored as a group; expected a dataset"),
+        "{error}"
+    );
+
+    let error = read_error(&file_with(|matrix| {
+        sparse(matrix, "csr_matrix", [2, 3]);
+        matrix.create_dataset("indptr").with_i64_data(&[0, 1, 1]);
+        matrix.create_dataset("indices").with_i32_data(&[0]);
+        matrix.create_dataset("data").with_vlen_strings(&["4"]);
+    }));
+    assert!(
+        error
+            .to_string()
+            .ends_with("X/data is stored as string; expected numbers"),
+        "{error}"
+    );
+
+    for (name, expected) in [
+        ("obs", "obs is stored as an array of f32"),
+        ("var", "var is stored as an array of f32"),
+    ] {
+        let mut file = FileBuilder::new();
+        for frame in ["obs", "var"].into_iter().filter(|frame| *frame != name) {
+            let mut group = file.create_group(frame);
+            group.set_attr("_index", AttrValue::VarLenString("_index".to_owned()));
+            group.create_dataset("_index").with_vlen_strings(&["a"]);
+            file.add_group(group.finish());
+        }
+        file.create_dataset(name).with_f32_data(&[1.0]);
+        let error = read_error(&Temporary::new(&file.finish().unwrap()));
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    // Layers and raw that are datasets hold no matrices; nothing is made of them.
+    let mut file = sound_file();
+    file.create_dataset("layers").with_f32_data(&[1.0]);
+    file.create_dataset("raw").with_f32_data(&[1.0]);
+    file.create_dataset("uns").with_f32_data(&[1.0]);
+    let file = Temporary::new(&file.finish().unwrap());
+    read_all(&file.path).unwrap();
+    let file = H5ad::open(&file.path, &ReadLimits::default()).unwrap();
+    assert_eq!(file.matrix_names().unwrap(), [MatrixName::X]);
+    assert_eq!(file.uns("seed").unwrap(), None);
+}
+
+#[test]
+fn values_that_are_no_counts_are_found_in_every_layout() {
+    for bad in [-1.0f32, 0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let by_gene = file_with(|matrix| {
+            sparse(matrix, "csc_matrix", [2, 3]);
+            matrix.create_dataset("indptr").with_i64_data(&[0, 1, 2, 3]);
+            matrix.create_dataset("indices").with_i32_data(&[1, 0, 1]);
+            matrix.create_dataset("data").with_f32_data(&[1.0, 2.0, bad]);
+        });
+        let dense = {
+            let mut file = frames();
+            file.create_dataset("X")
+                .with_f32_data(&[0.0, 2.0, 0.0, 1.0, 0.0, bad])
+                .with_shape(&[2, 3]);
+            Temporary::new(&file.finish().unwrap())
+        };
+        for (layout, file) in [("by gene", by_gene), ("dense", dense)] {
+            match read_error(&file) {
+                Error::NotACount {
+                    cell,
+                    row,
+                    gene,
+                    value,
+                    ..
+                } => {
+                    assert_eq!((cell.as_str(), row, gene.as_str()), ("c1", 1, "C"), "{layout}");
+                    assert_eq!(value.to_bits(), f64::from(bad).to_bits(), "{layout}");
+                }
+                other => panic!("{layout}: {other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_that_declare_more_rows_than_fit_are_refused_at_once() {
+    let path = Temporary::new(&sound_file().finish().unwrap());
+    let tiny = ReadLimits {
+        memory_budget: 7,
+        ..ReadLimits::default()
+    };
+    // Two cells take eight bytes to number.
+    let error = H5ad::open(&path.path, &tiny).err().unwrap();
+    assert!(
+        matches!(&error, Error::TooLarge { object, needed: 8, budget: 7, .. } if object == "obs"),
+        "{error}"
+    );
+}
+
+#[test]
+fn cells_of_one_name_are_read_as_the_cells_they_are() {
+    let mut file = FileBuilder::new();
+    for (name, index) in [("obs", &["c0", "c0"][..]), ("var", &["A", "B", "C"])] {
+        let mut frame = file.create_group(name);
+        frame.set_attr("_index", AttrValue::VarLenString("_index".to_owned()));
+        frame.create_dataset("_index").with_vlen_strings(index);
+        file.add_group(frame.finish());
+    }
+    file.create_dataset("X")
+        .with_f32_data(&[1.0, 0.0, 0.0, 0.0, 0.0, 5.0])
+        .with_shape(&[2, 3]);
+    let file = Temporary::new(&file.finish().unwrap());
+    let file = H5ad::open(&file.path, &ReadLimits::default()).unwrap();
+    let counts = file
+        .cells(&MatrixName::X, &[1, 0], &GeneMap::new(&["A", "B", "C"]))
+        .unwrap();
+    assert_eq!(counts.totals(), [5.0, 1.0]);
+}
+
+/// Everything a file holds, as text; reading goes on behind no error.
+fn content(path: &Path) -> Result<String, Error> {
+    let file = H5ad::open(path, &ReadLimits::default())?;
+    let mut content = format!("{:?}", file.summary()?);
+    for frame in [file.obs()?, file.var()?] {
+        content += &format!("{:?}", frame.index()?);
+        for column in frame.columns() {
+            content += &format!("{:?}", frame.column(column)?);
+        }
+    }
+    let rows: Vec<usize> = (0..file.n_cells()).collect();
+    for matrix in file.matrix_names()? {
+        let counts = file.cells(&matrix, &rows, &GeneMap::new(&file.gene_ids(&matrix, None)?))?;
+        content += &format!("{:?}", counts.counts());
+    }
+    Ok(content)
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error_or_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.h5ad");
+    for name in ["latest.h5ad", "shuffled.h5ad"] {
+        let expected = content(&golden(name)).unwrap();
+        let whole = std::fs::read(golden(name)).unwrap();
+        // 41 is no multiple of any alignment in the file.
+        let cuts = (0..whole.len()).step_by(41).chain(whole.len() - 64..whole.len());
+        let mut n_refused = 0;
+        for cut in cuts {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            match content(&path) {
+                Ok(found) => assert!(found == expected, "{name} cut at {cut}"),
+                Err(_) => n_refused += 1,
+            }
+        }
+        assert!(n_refused > whole.len() / 41 / 2, "{name}: {n_refused} refused");
     }
 }
 

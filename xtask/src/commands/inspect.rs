@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use scfm_attention::geneformer::Checkpoint;
-use scfm_io::{Backend, H5ad, ReadLimits};
+use scfm_io::{Backend, H5ad, ReadLimits, is_matrix_folder};
 use scfm_perturb::{Assignment, LabelReader, guess_column};
 
 use crate::args::InspectArgs;
@@ -16,7 +16,7 @@ pub fn run(args: &InspectArgs, backend: Backend) -> Result<()> {
             args.path.display()
         )));
     }
-    if args.path.is_dir() {
+    if args.path.is_dir() && !is_matrix_folder(&args.path) {
         inspect_model(args)
     } else {
         inspect_screen(args, backend)

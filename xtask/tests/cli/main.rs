@@ -7,3 +7,4 @@ mod harness;
 mod inspect;
 mod interruption;
 mod main_job;
+mod matrix_market;

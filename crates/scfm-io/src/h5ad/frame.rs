@@ -99,7 +99,9 @@ pub struct ColumnSummary {
 impl ColumnSummary {
     /// Whether the column holds labels rather than numbers or truth values.
     pub fn holds_text(&self) -> bool {
-        self.stored.starts_with("categorical") || self.stored.starts_with("string")
+        ["categorical", "string", "nullable-string-array"]
+            .iter()
+            .any(|kind| self.stored.starts_with(kind))
     }
 }
 

@@ -172,6 +172,7 @@ impl<'a> Matrix<'a> {
         rows: &[usize],
         cells: &mut Cells<'_>,
     ) -> Result<(), Error> {
+        self.afford((self.n_cells as u64).saturating_mul(size_of::<u32>() as u64))?;
         let mut wanted = vec![u32::MAX; self.n_cells];
         for (place, &row) in rows.iter().enumerate() {
             wanted[row] = place as u32;

@@ -6,7 +6,9 @@ mod genes;
 mod heap;
 #[cfg(feature = "libhdf5")]
 mod libhdf5;
+pub(crate) mod market;
 mod matrix;
+mod memory;
 mod pure;
 mod record;
 mod store;
@@ -35,6 +37,11 @@ pub struct ReadLimits {
     pub backend: Backend,
 }
 
+/// Whether a path is a folder with a MatrixMarket file, which [`H5ad::open`] reads where its tables are there too.
+pub fn is_matrix_folder(path: &Path) -> bool {
+    market::has_matrix(path)
+}
+
 /// A library that reads HDF5. Both show the same values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -59,6 +66,12 @@ impl Default for ReadLimits {
 }
 
 /// An `.h5ad` file open for reading: nothing but its two indices' lengths is read until it is asked for.
+///
+/// A folder of a MatrixMarket file (`matrix.mtx`, `features.tsv` or `genes.tsv`, `barcodes.tsv`, each also with `.gz`)
+/// is shown as the file that holds the same, with the matrix as `X`, identifiers as the index of `var` beside
+/// `gene_symbols` and `feature_types`, and as `obs` the table of cells in `obs`, `metadata` or `cells` (`.csv`, `.tsv`),
+/// if there is one. It is read into memory when it is opened, 16 bytes per value. Features that are no genes by their
+/// third column are left out; `uns/features_left_out` counts them.
 pub struct H5ad {
     source: Source,
     n_cells: usize,
@@ -111,15 +124,21 @@ pub struct MatrixSummary {
 }
 
 impl H5ad {
-    /// Opens a file.
+    /// Opens a file, or a MatrixMarket folder.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NotHdf5`], [`Error::Hdf5`] where it cannot be read, [`Error::Missing`] or
-    /// [`Error::Encoding`] where it has no `obs` and `var` dataframes.
+    /// [`Error::Encoding`] where it has no `obs` and `var` dataframes, [`Error::TooLarge`] where they declare more rows
+    /// than the budget has room to number; of a folder also [`Error::Folder`] and [`Error::Line`].
     pub fn open(path: &Path, limits: &ReadLimits) -> Result<Self, Error> {
         let source = Source::open(path, limits)?;
-        let n_cells = Frame::open(&source, "obs")?.n_rows();
-        let n_genes = Frame::open(&source, "var")?.n_rows();
+        let n_rows = |path| {
+            let n_rows = Frame::open(&source, path)?.n_rows();
+            // Whoever reads a table will at least number its rows.
+            source.afford(path, (n_rows as u64).saturating_mul(size_of::<u32>() as u64))?;
+            Ok::<_, Error>(n_rows)
+        };
+        let (n_cells, n_genes) = (n_rows("obs")?, n_rows("var")?);
         Ok(Self {
             source,
             n_cells,

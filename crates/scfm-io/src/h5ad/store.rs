@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::market::Folder;
 use super::pure::PureStore;
 use super::{Backend, ReadLimits};
 use crate::Error;
@@ -113,6 +114,7 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn open(path: &Path, limits: &ReadLimits) -> Result<Self, Error> {
         let store: Box<dyn Store> = match limits.backend {
+            _ if path.is_dir() => Box::new(Folder::find(path)?.read(limits.memory_budget)?),
             Backend::Pure => Box::new(PureStore::open(path)?),
             #[cfg(feature = "libhdf5")]
             Backend::LibHdf5 => Box::new(super::libhdf5::LibStore::open(path)?),
