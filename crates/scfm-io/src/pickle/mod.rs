@@ -152,6 +152,22 @@ mod tests {
         assert_eq!(refused(&pickle).opcode, "TUPLE1");
     }
 
+    #[test]
+    fn short_instructions_do_not_make_large_memory() {
+        let many = |start: &[u8], repeated: &[u8], n: usize| [start, &repeated.repeat(n), b"."].concat();
+        for (pickle, opcode) in [
+            (many(b"\x80\x04", b"N", 1 << 20), "NONE"),
+            (many(b"\x80\x04", b"}", 1 << 20), "EMPTY_DICT"),
+            (many(b"\x80\x04", b"(", 5 << 20), "MARK"),
+            (many(b"\x80\x04N", b"\x94", 5 << 20), "MEMOIZE"),
+            (many(b"\x80\x04(", b"N", 100), "STOP"),
+            ([&many(b"\x80\x04(", b"N", 100)[..103], b"t."].concat(), "TUPLE"),
+            (many(b"\x80\x04}\x94", b"\x8c\x00Ns", 5 << 20), "SETITEM"),
+        ] {
+            assert_eq!(refused(&pickle).opcode, opcode);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_damage_makes_it_panic(at in 0usize..150, byte: u8, cut in 0usize..160) {
