@@ -348,5 +348,5 @@ fn cells_without_partner_or_stratum_are_counted() {
 
     let apart: Vec<_> = (0..5).map(Some).collect();
     let error = Screen::stratified(&controls, &apart, params).unwrap_err();
-    assert!(matches!(error, Error::FewControls { n: 1, needed: 2 }), "{error}");
+    assert!(matches!(error, Error::NoStratum { n_strata: 5 }), "{error}");
 }
