@@ -345,6 +345,18 @@ impl<'a> Workbench<'a> {
         let [main, baseline] = self.de_params();
         let main =
             self.differential_expression(panel, &self.controls.differential_expression, main, "Welch t")?;
+        if let Some(column) = &self.inputs.context.dataset.stratum
+            && self.strata.is_some()
+            && main.perturbed().is_empty()
+            && !self.testable().is_empty()
+        {
+            return Err(bad_input(format!(
+                "{}: no perturbation has {} cells in strata of obs column {column:?} that also have control cells; \
+                 is it a batch or replicate?",
+                self.screen.path.display(),
+                parameters.min_cells
+            )));
+        }
         let baseline = self.differential_expression(
             panel,
             &self.baseline_controls.differential_expression,

@@ -13,6 +13,10 @@ use crate::kernels::with_values;
 /// The longest header that is believed, as in the format's own library.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// How a text begins that stands in a repository in place of a file that was not downloaded. As the length of a header
+/// this would be beyond 10¹⁸.
+const LFS_POINTER: [u8; 8] = *b"version ";
+
 /// Named 32-bit tensors, asked for by name and shape.
 #[derive(Debug, Clone)]
 pub struct Weights {
@@ -136,6 +140,10 @@ impl Weights {
         let mut header_len = [0; 8];
         file.read_exact(&mut header_len)
             .map_err(|_| malformed(&format!("{file_len} bytes, too short for a header")))?;
+        if header_len == LFS_POINTER {
+            let reason = "a pointer of Git LFS and not the file itself; download the file";
+            return Err(malformed(&reason));
+        }
         let header_len = u64::from_le_bytes(header_len);
         if header_len > MAX_HEADER || header_len + 8 > file_len {
             return Err(malformed(&format!(

@@ -257,6 +257,18 @@ fn a_file_cut_off_anywhere_is_an_error_and_says_so() {
 }
 
 #[test]
+fn a_file_that_was_not_downloaded_is_told_so() {
+    let folder = saved();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:fff5cba2\nsize 417571156\n";
+    fs::write(folder.path().join("model.safetensors"), pointer).unwrap();
+    let error = load(&folder).unwrap_err().to_string();
+    assert!(
+        error.contains("model.safetensors") && error.contains("pointer of Git LFS"),
+        "{error}"
+    );
+}
+
+#[test]
 fn headers_that_lie_are_refused_before_anything_is_allocated() {
     let folder = saved();
     let path = folder.path().join("model.safetensors");

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::pickle::{self, Plain};
+use crate::torch::LFS_POINTER;
 
 /// Dictionaries published for single-cell models have a few megabytes; a larger file is something else.
 const MAX_BYTES: u64 = 256 << 20;
@@ -70,6 +71,10 @@ fn read<T>(
         return Err(broken(format!(
             "larger than {MAX_BYTES} bytes, too large for a dictionary"
         )));
+    }
+    if bytes.starts_with(LFS_POINTER) {
+        let reason = "a pointer of Git LFS and not the file itself; download the file".to_owned();
+        return Err(broken(reason));
     }
     let entries = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(0x80) => pickle::read_dictionary(&bytes).map_err(|error| Error::Pickle {
@@ -190,6 +195,13 @@ mod tests {
             read_token_dictionary(&path),
             Err(Error::Dictionary { .. })
         ));
+        let (_folder, path) =
+            file(b"version https://git-lfs.github.com/spec/v1\noid sha256:67c445f4\nsize 425590\n");
+        let error = read_token_dictionary(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("pointer of Git LFS") && !error.contains('\n'),
+            "{error}"
+        );
         let (_folder, path) = file(b"{\"A\": 1,");
         assert!(matches!(read_token_dictionary(&path), Err(Error::Json { .. })));
         let (_folder, path) = file(b"\x80\x04}(\x8c\x01aK\x01\x8c\x01aK\x02u.");

@@ -16,7 +16,7 @@ const MAX_PICKLE: u64 = 16 << 20;
 /// How `torch.save` began its files before version 1.6: a pickled magic number.
 const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 /// What stands in a repository in place of a large file that was not downloaded.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
+pub(crate) const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

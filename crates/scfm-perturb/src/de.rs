@@ -164,7 +164,7 @@ impl Screen {
     /// A screen within strata, one of which each cell of `controls` has; cells without one are left out.
     ///
     /// # Errors
-    /// As [`Screen::new`]; [`Error::FewControls`] also where no stratum has two control cells.
+    /// [`Error::Parameter`] outside its range, [`Error::NoStratum`] where no stratum has two control cells.
     ///
     /// # Panics
     /// When there is not one entry per cell.
@@ -185,6 +185,11 @@ impl Screen {
         params.check()?;
         let groups = strata_of(controls, strata, params.test)?;
         let most = groups.iter().map(|stratum| stratum.n).max().unwrap_or(0);
+        if most < MIN_IN_STRATUM && stratified {
+            return Err(Error::NoStratum {
+                n_strata: groups.len(),
+            });
+        }
         if most < MIN_IN_STRATUM {
             return Err(Error::FewControls {
                 n: most,

@@ -41,6 +41,14 @@ pub enum Error {
         /// How many are needed.
         needed: usize,
     },
+    /// Strata that leave no control cells to compare with.
+    #[error(
+        "none of the {n_strata} strata has two control cells; a stratum is a batch or replicate of many cells"
+    )]
+    NoStratum {
+        /// Strata of the control cells.
+        n_strata: usize,
+    },
     /// Expression of a gene cannot be tested under a perturbation.
     #[error("perturbation {perturbation}, gene {gene}: {source}")]
     Gene {

@@ -237,6 +237,31 @@ fn where_strata_differ_the_stratified_tests_keep_their_level_and_the_plain_ones_
 }
 
 #[test]
+fn rare_genes_that_a_small_group_misses_are_not_called_for_it() {
+    const GENES: usize = 4_000;
+    let mut rng = Seeds::new(20260302).stream("test", "rare genes", 0);
+    // One cell in sixty shows a gene: half of the genes are in none of the perturbed cells.
+    let mut cells = |n: usize| {
+        let mut cell = || {
+            (0..GENES)
+                .map(|_| f32::from(u8::from(rng.random_range(0..60) == 0)))
+                .collect()
+        };
+        let counts: Vec<Vec<f32>> = (0..n).map(|_| cell()).collect();
+        matrix(&counts, vec![1e4; n])
+    };
+    let (controls, perturbed) = (cells(400), cells(40));
+    let unseen = (0..GENES).filter(|&g| (0..40).all(|cell| perturbed.counts().get(cell, g).is_none()));
+    assert!(unseen.count() > GENES * 2 / 5);
+    let mut screen = Screen::new(&controls, DeParams::default()).unwrap();
+    screen.add(&[(gene(0), perturbed)]).unwrap();
+    let table = screen.finish().unwrap();
+    let rate = table.p().iter().filter(|&&p| p < 0.05).count() as f64 / GENES as f64;
+    assert!(rate < 0.07, "{rate}");
+    assert_eq!(table.q().iter().filter(|&&q| q < 0.05).count(), 0);
+}
+
+#[test]
 fn a_knock_down_is_judged_by_the_expression_that_remains() {
     // 8 of 10 counts of G0 are gone, G1 is as before; the strata differ fourfold in level.
     let cells = |counts: [[f32; 2]; 2]| {
@@ -323,5 +348,5 @@ fn cells_without_partner_or_stratum_are_counted() {
 
     let apart: Vec<_> = (0..5).map(Some).collect();
     let error = Screen::stratified(&controls, &apart, params).unwrap_err();
-    assert!(matches!(error, Error::FewControls { n: 1, needed: 2 }), "{error}");
+    assert!(matches!(error, Error::NoStratum { n_strata: 5 }), "{error}");
 }

@@ -5,6 +5,7 @@ use scfm_attention::geneformer::{Checkpoint, Config, Dictionaries};
 use scfm_core::Seeds;
 
 use crate::args::{InitModelArgs, ModelSize};
+use crate::failure::bad_input;
 
 pub fn run(args: &InitModelArgs) -> Result<()> {
     let config = match args.size {
@@ -13,6 +14,19 @@ pub fn run(args: &InitModelArgs) -> Result<()> {
         ModelSize::V2_316m => Config::v2_316m(),
     };
     let (vocabulary, _) = Dictionaries::load(&args.dictionaries, config.vocab_size)?;
+    let generation = |framed: bool| if framed { "V2" } else { "V1" };
+    let (wanted, found) = (
+        !matches!(args.size, ModelSize::V1_10m),
+        vocabulary.frame().is_some(),
+    );
+    if wanted != found {
+        return Err(bad_input(format!(
+            "{}: dictionaries of Geneformer {}, the size asks for those of {}",
+            args.dictionaries.display(),
+            generation(found),
+            generation(wanted)
+        )));
+    }
     let config = Config {
         vocab_size: vocabulary.len(),
         pad_token_id: vocabulary.pad(),

@@ -8,6 +8,13 @@ use crate::torch::TorchType;
 
 /// Tuples hold tuples only in a dtype's state and arguments; deeper ones are an attack on the stack.
 const MAX_DEPTH: u8 = 8;
+/// Items of the longest tuple: the state of a dtype has eight.
+const MAX_TUPLE: usize = 64;
+/// Python writes a dictionary in batches of a thousand entries, so that its stack stays short.
+const MAX_STACK: usize = 1 << 16;
+/// Entries, memoised values and objects of all kinds. The largest published dictionary has a few hundred thousand; an
+/// instruction of one byte can make an object of a hundred.
+const MAX_OBJECTS: usize = 1 << 22;
 /// Characters of a name from the file that a message shows.
 const MAX_SHOWN: usize = 80;
 
@@ -69,6 +76,8 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     dictionaries: Vec<Vec<(Value, Value)>>,
+    /// Entries of all dictionaries.
+    n_entries: usize,
     dtypes: Vec<Dtype>,
     storages: Vec<StorageRecord>,
     tensors: Vec<TensorRecord>,
@@ -89,6 +98,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             dictionaries: Vec::new(),
+            n_entries: 0,
             dtypes: Vec::new(),
             storages: Vec::new(),
             tensors: Vec::new(),
@@ -122,7 +132,23 @@ impl<'a> Machine<'a> {
                 return Ok(());
             }
             self.step(code)?;
+            if self.stack.len() > MAX_STACK || self.n_objects() > MAX_OBJECTS {
+                return Err(format!(
+                    "more values than {} of its size needs",
+                    self.dialect.what()
+                ));
+            }
         }
+    }
+
+    fn n_objects(&self) -> usize {
+        self.memo.len()
+            + self.marks.len()
+            + self.n_entries
+            + self.dictionaries.len()
+            + self.dtypes.len()
+            + self.storages.len()
+            + self.tensors.len()
     }
 
     /// The entries of the one dictionary that is left, all of them plain values.
@@ -270,6 +296,12 @@ impl<'a> Machine<'a> {
         if from > self.stack.len() {
             return Err(underflow());
         }
+        if self.stack.len() - from > MAX_TUPLE {
+            return Err(format!(
+                "a tuple of {} items, expected at most {MAX_TUPLE}",
+                self.stack.len() - from
+            ));
+        }
         let items: Arc<[Value]> = self.stack.drain(from..).collect();
         let depth = 1 + items
             .iter()
@@ -387,6 +419,7 @@ impl<'a> Machine<'a> {
         let Value::Dictionary(dictionary) = self.stack[from - 1] else {
             return Err("items for something that is not a dictionary".to_owned());
         };
+        self.n_entries += (self.stack.len() - from) / 2;
         let mut items = self.stack.drain(from..);
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
             self.dictionaries[dictionary].push((key, value));

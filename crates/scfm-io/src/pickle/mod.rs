@@ -80,6 +80,21 @@ mod tests {
     }
 
     #[test]
+    fn numpy_text_is_text() {
+        // {numpy.str_("ab"): 7} as protocol 4 writes it, with a dtype one character longer than the text.
+        let mut pickle =
+            b"\x80\x04}\x8c\x15numpy.core.multiarray\x8c\x06scalar\x93\x8c\x05numpy\x8c\x05dtype\x93"
+                .to_vec();
+        pickle.extend(b"\x8c\x02U3\x89\x88\x87R(K\x03\x8c\x01<NNNK\x0cK\x04K\x08tb");
+        pickle.extend(b"C\x0ca\0\0\0b\0\0\0\0\0\0\0\x86RK\x07s.");
+        let entries = read_dictionary(&pickle).unwrap();
+        assert_eq!(entries, [(Arc::from("ab"), Plain::Int(7))]);
+        let at = pickle.windows(2).position(|w| w == b"U3").unwrap();
+        pickle[at + 1] = b'4';
+        assert!(refused(&pickle).reason.contains("numpy U4 of 12 bytes"));
+    }
+
+    #[test]
     fn protocol_2_and_every_plain_type_are_read() {
         let mut pickle = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01M\x2c\x01X\x01\x00\x00\x00bq\x02".to_vec();
         pickle.extend(b"G\x3f\xe0\x00\x00\x00\x00\x00\x00"); // 0.5
@@ -150,6 +165,22 @@ mod tests {
         pickle.extend([0x85].repeat(1_000_000));
         pickle.push(b'.');
         assert_eq!(refused(&pickle).opcode, "TUPLE1");
+    }
+
+    #[test]
+    fn short_instructions_do_not_make_large_memory() {
+        let many = |start: &[u8], repeated: &[u8], n: usize| [start, &repeated.repeat(n), b"."].concat();
+        for (pickle, opcode) in [
+            (many(b"\x80\x04", b"N", 1 << 20), "NONE"),
+            (many(b"\x80\x04", b"}", 1 << 20), "EMPTY_DICT"),
+            (many(b"\x80\x04", b"(", 5 << 20), "MARK"),
+            (many(b"\x80\x04N", b"\x94", 5 << 20), "MEMOIZE"),
+            (many(b"\x80\x04(", b"N", 100), "STOP"),
+            ([&many(b"\x80\x04(", b"N", 100)[..103], b"t."].concat(), "TUPLE"),
+            (many(b"\x80\x04}\x94", b"\x8c\x00Ns", 5 << 20), "SETITEM"),
+        ] {
+            assert_eq!(refused(&pickle).opcode, opcode);
+        }
     }
 
     proptest! {

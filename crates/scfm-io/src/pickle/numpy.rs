@@ -12,6 +12,9 @@ pub(super) struct Dtype {
 impl Dtype {
     pub(super) fn decode(&self, bytes: &[u8]) -> Step<Value> {
         let name = self.name.trim_start_matches(['<', '>', '|', '=']);
+        if let Some(length) = name.strip_prefix('U') {
+            return self.decode_text(length, bytes);
+        }
         let size: usize = name.get(1..).and_then(|n| n.parse().ok()).unwrap_or(0);
         if bytes.len() != size {
             return Err(format!("numpy {name} of {} bytes", bytes.len()));
@@ -41,5 +44,20 @@ impl Dtype {
                 ));
             }
         })
+    }
+
+    /// Text of `length` characters of four bytes, filled up with zeros: keys that went through an array.
+    fn decode_text(&self, length: &str, bytes: &[u8]) -> Step<Value> {
+        let (characters, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() || length.parse() != Ok(characters.len()) {
+            return Err(format!("numpy U{length} of {} bytes", bytes.len()));
+        }
+        let code = |character: &[u8; 4]| match self.big_endian {
+            true => u32::from_be_bytes(*character),
+            false => u32::from_le_bytes(*character),
+        };
+        let text: Option<String> = characters.iter().map(|c| char::from_u32(code(c))).collect();
+        let text = text.ok_or_else(|| "string is not Unicode".to_owned())?;
+        Ok(Value::Text(text.trim_end_matches('\0').into()))
     }
 }
