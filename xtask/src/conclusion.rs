@@ -139,21 +139,17 @@ fn meta(record: &RunRecord) -> Meta {
         let name = file.path.rsplit('/').next().unwrap_or(&file.path);
         (role.as_str(), format!("{name} (sha256 {}…)", &file.sha256[..12]))
     }));
-    facts.push((
-        "Model",
-        format!("{} layers × {} heads", record.n_layers, record.n_heads),
-    ));
-    facts.push((
-        "Scored layer",
-        format!("{} (fixed beforehand; layers count from 0)", record.layer),
-    ));
-    facts.push((
-        "Orientation",
-        record.orientation.parse().map_or_else(
-            |_| record.orientation.clone(),
-            |o: scfm_core::Orientation| o.in_words().to_owned(),
-        ),
-    ));
+    match &record.list {
+        Some(list) => {
+            facts.push((
+                "Attention",
+                "wherever this report says attention, the scores of the list stand in its place".to_owned(),
+            ));
+            facts.push(("Absent pairs", list.absent.clone()));
+            facts.push(("Ranked by", list.ranked_by.clone()));
+        }
+        None => facts.extend(model_facts(record)),
+    }
     let shared = if record.controls_shared {
         "the same cells, since there are too few for two halves"
     } else {
@@ -186,6 +182,24 @@ fn meta(record: &RunRecord) -> Meta {
             .map(|(name, fact)| (name.to_owned(), fact))
             .collect(),
     }
+}
+
+fn model_facts(record: &RunRecord) -> [(&'static str, String); 3] {
+    let orientation = record.orientation.parse().map_or_else(
+        |_| record.orientation.clone(),
+        |o: scfm_core::Orientation| o.in_words().to_owned(),
+    );
+    [
+        (
+            "Model",
+            format!("{} layers × {} heads", record.n_layers, record.n_heads),
+        ),
+        (
+            "Scored layer",
+            format!("{} (fixed beforehand; layers count from 0)", record.layer),
+        ),
+        ("Orientation", orientation),
+    ]
 }
 
 /// Lets an analysis add a paragraph without a type in the way.

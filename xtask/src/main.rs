@@ -6,6 +6,7 @@ mod commands;
 mod conclusion;
 mod context;
 mod dictionaries;
+mod edge_source;
 mod evidence;
 mod failure;
 mod inputs;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::failure::bad_input;
-use crate::inputs::Inputs;
+use crate::inputs::{EdgeFiles, Inputs};
 use crate::run_folder::Key;
 
 /// Raised when the same inputs and parameters give other results.
@@ -46,7 +46,7 @@ pub struct RunRecord {
 }
 
 /// How a list of edges of another tool was read.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListRecord {
     pub universe: String,
     pub absent: String,
@@ -106,22 +106,30 @@ impl RunRecord {
 
 /// Hashes of the files that a run reads, by role.
 pub fn input_files(inputs: &Inputs) -> Result<BTreeMap<String, InputFile>> {
-    let weights = inputs.model.join("model.safetensors");
-    let config = inputs.model.join("config.json");
-    let mut files = vec![("data", &inputs.data), ("weights", &weights), ("config", &config)];
-    files.extend(inputs.trrust.as_ref().map(|path| ("trrust", path)));
+    let mut files = vec![("data", inputs.data.clone())];
+    match &inputs.edges {
+        EdgeFiles::Model { folder, .. } => {
+            files.push(("weights", folder.join("model.safetensors")));
+            files.push(("config", folder.join("config.json")));
+        }
+        EdgeFiles::List { path, .. } => files.push(("edges", path.clone())),
+    }
+    files.extend(inputs.trrust.iter().map(|path| ("trrust", path.clone())));
     let mut hashed: BTreeMap<String, InputFile> = files
         .into_iter()
         .map(|(role, path)| {
             let file = InputFile {
                 path: path.display().to_string(),
-                sha256: content_hash(path)?,
+                sha256: content_hash(&path)?,
             };
             Ok((role.to_owned(), file))
         })
         .collect::<Result<_>>()?;
+    let EdgeFiles::Model { dictionaries, .. } = &inputs.edges else {
+        return Ok(hashed);
+    };
     for stem in ["token_dictionary", "gene_median_dictionary", "gene_name_id_dict"] {
-        if let Some(path) = crate::dictionaries::find(&inputs.dictionaries, stem) {
+        if let Some(path) = crate::dictionaries::find(dictionaries, stem) {
             let file = InputFile {
                 path: path.display().to_string(),
                 sha256: content_hash(&path)?,
@@ -139,16 +147,20 @@ pub fn run_key(
     context: &Context,
     seed: u64,
     orientation: Orientation,
+    list: Option<&ListRecord>,
 ) -> Result<String> {
     let hashes = inputs
         .iter()
         .map(|(role, file)| format!("{role}={}", file.sha256))
         .collect::<Vec<_>>()
         .join(",");
-    Ok(Key::new("run", VERSION)
+    let mut key = Key::new("run", VERSION)
         .with("inputs", hashes)
         .with("context", toml::to_string(context)?)
         .with("seed", seed)
-        .with("orientation", orientation)
-        .hex())
+        .with("orientation", orientation);
+    if let Some(list) = list {
+        key = key.with("list", toml::to_string(list)?);
+    }
+    Ok(key.hex())
 }
