@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use scfm_core::Ledger;
 use scfm_io::{atomic_write, write_csv, write_table};
-use scfm_report::{Block, Kind, Meta, Outcome, Plan, Registry, Report, Section, Thresholds, Verdict};
+use scfm_report::{Block, Kind, Meta, Need, Outcome, Plan, Registry, Report, Section, Thresholds, Verdict};
 
 use crate::analyses::{self, Desk};
 use crate::evidence::{Evidence, names, read_ledger};
@@ -54,6 +54,19 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
         });
     }
 
+    if record.list.is_some() {
+        let mut present = vec![
+            Need::Attention,
+            Need::Cells,
+            Need::Correlation,
+            Need::GeneFeatures,
+            Need::Screen,
+        ];
+        present.extend(evidence.reference.is_some().then_some(Need::Trrust));
+        for analysis in plan.analyses() {
+            registry.not_run_rest(&analysis.id, analyses::missing(&analysis.needs, &present))?;
+        }
+    }
     close(
         run,
         record,

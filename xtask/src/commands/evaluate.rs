@@ -92,6 +92,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
         for line in edge_source::describe(listed) {
             println!("{line}");
         }
+        println!("wherever attention is named below, the scores of the list stand in its place");
     }
     let list = bench.source.list().map(|listed| listed.record.clone());
     let key = run_key(

@@ -296,7 +296,7 @@ impl Audit<'_> {
         }
         for analysis in Plan::embedded().analyses() {
             self.registry
-                .not_run_rest(&analysis.id, missing(&analysis.needs, &present))?;
+                .not_run_rest(&analysis.id, analyses::missing(&analysis.needs, &present))?;
         }
         let conclusion = close(
             self.run,
@@ -363,27 +363,6 @@ fn degrees<E>(
     let seeds = desk.seeds();
     let stream = |purpose: &str, i| seeds.stream(analyses::degree_null::ID, purpose, i);
     Ok(degree_null(scores.view(), universe, &params, stream)?.ok())
-}
-
-/// Why an analysis does not run on a list of edges and references.
-fn missing(needs: &[Need], present: &[Need]) -> String {
-    let mut words: Vec<&str> = Vec::new();
-    for need in needs.iter().filter(|need| !present.contains(need)) {
-        let word = match need {
-            Need::Model | Need::AttentionHeads | Need::ValueEdges => "the model",
-            Need::Correlation | Need::GeneFeatures | Need::Cells => "cells",
-            Need::Screen => "a screen",
-            other => other.as_str(),
-        };
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    if words.is_empty() {
-        "not implemented for lists of edges".to_owned()
-    } else {
-        format!("needs {}", words.join(", "))
-    }
 }
 
 fn meta(record: &RunRecord) -> Meta {
