@@ -175,8 +175,29 @@ pub struct ScoreArgs {
     #[arg(value_name = "EDGES")]
     pub edges: PathBuf,
     /// A reference network, or a folder of them
-    #[arg(long, value_name = "FILE|FOLDER")]
-    pub references: PathBuf,
+    #[arg(long, value_name = "FILE|FOLDER", required_unless_present = "data")]
+    pub references: Option<PathBuf>,
+    /// A perturbation screen: the battery runs with the list in place of attention, over the screen's panel
+    #[arg(long, value_name = "H5AD", conflicts_with_all = ["universe", "scorer"])]
+    pub data: Option<PathBuf>,
+    /// The context of the screen: columns and parameters
+    #[arg(long, value_name = "NAME|TOML", requires = "data")]
+    pub context: Option<String>,
+    /// The column that names each cell's perturbation
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    pub perturbation_column: Option<String>,
+    /// Number of control cells for correlation edges and gene-level features
+    #[arg(long, value_name = "N", requires = "data")]
+    pub cells: Option<usize>,
+    /// Only these analyses (a,b), or all but these (-a,-b)
+    #[arg(
+        long,
+        value_name = "IDS",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        requires = "data"
+    )]
+    pub analyses: Vec<String>,
     /// Genes whose pairs are candidates: the list's sources × its targets (observed), all its genes on both sides
     /// (panel), or those of a file with one gene per line
     #[arg(long, default_value = "observed", value_name = "observed|panel|FILE")]
@@ -196,7 +217,7 @@ pub struct ScoreArgs {
     /// Root seed of every random stream
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Most memory that a universe may take, in GiB [default: three quarters of the machine's]
+    /// Most memory that reading and a universe may take, in GiB [default: three quarters of the machine's]
     #[arg(long, value_name = "GIB")]
     pub memory: Option<f64>,
 }

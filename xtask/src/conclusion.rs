@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use scfm_core::Ledger;
 use scfm_io::{atomic_write, write_csv, write_table};
-use scfm_report::{Block, Kind, Meta, Outcome, Plan, Registry, Report, Section, Thresholds, Verdict};
+use scfm_report::{Block, Kind, Meta, Need, Outcome, Plan, Registry, Report, Section, Thresholds, Verdict};
 
 use crate::analyses::{self, Desk};
 use crate::evidence::{Evidence, names, read_ledger};
@@ -64,6 +64,19 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
         });
     }
 
+    if record.list.is_some() {
+        let mut present = vec![
+            Need::Attention,
+            Need::Cells,
+            Need::Correlation,
+            Need::GeneFeatures,
+            Need::Screen,
+        ];
+        present.extend(evidence.reference.is_some().then_some(Need::Trrust));
+        for analysis in plan.analyses() {
+            registry.not_run_rest(&analysis.id, analyses::missing(&analysis.needs, &present))?;
+        }
+    }
     let meta = meta(record, quality::facts(run, record, &ledger)?);
     close(
         run,
@@ -150,21 +163,17 @@ fn meta(record: &RunRecord, of_screen: Vec<(&'static str, String)>) -> Meta {
         let name = file.path.rsplit('/').next().unwrap_or(&file.path);
         (role.as_str(), format!("{name} (sha256 {}…)", &file.sha256[..12]))
     }));
-    facts.push((
-        "Model",
-        format!("{} layers × {} heads", record.n_layers, record.n_heads),
-    ));
-    facts.push((
-        "Scored layer",
-        format!("{} (fixed beforehand; layers count from 0)", record.layer),
-    ));
-    facts.push((
-        "Orientation",
-        record.orientation.parse().map_or_else(
-            |_| record.orientation.clone(),
-            |o: scfm_core::Orientation| o.in_words().to_owned(),
-        ),
-    ));
+    match &record.list {
+        Some(list) => {
+            facts.push((
+                "Attention",
+                "wherever this report says attention, the scores of the list stand in its place".to_owned(),
+            ));
+            facts.push(("Absent pairs", list.absent.clone()));
+            facts.push(("Ranked by", list.ranked_by.clone()));
+        }
+        None => facts.extend(model_facts(record)),
+    }
     let shared = if record.controls_shared {
         "the same cells, since there are too few for two halves"
     } else {
@@ -203,6 +212,24 @@ fn meta(record: &RunRecord, of_screen: Vec<(&'static str, String)>) -> Meta {
             .map(|(name, fact)| (name.to_owned(), fact))
             .collect(),
     }
+}
+
+fn model_facts(record: &RunRecord) -> [(&'static str, String); 3] {
+    let orientation = record.orientation.parse().map_or_else(
+        |_| record.orientation.clone(),
+        |o: scfm_core::Orientation| o.in_words().to_owned(),
+    );
+    [
+        (
+            "Model",
+            format!("{} layers × {} heads", record.n_layers, record.n_heads),
+        ),
+        (
+            "Scored layer",
+            format!("{} (fixed beforehand; layers count from 0)", record.layer),
+        ),
+        ("Orientation", orientation),
+    ]
 }
 
 /// Lets an analysis add a paragraph without a type in the way.

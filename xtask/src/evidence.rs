@@ -60,9 +60,19 @@ impl Evidence {
     /// Reads the run folder.
     pub fn read(run: &RunFolder, record: &RunRecord) -> Result<Self> {
         let panel = read_panel(run)?;
-        let attention = (0..record.n_layers)
-            .map(|layer| edges(run, &names::edges(EdgeKind::Attention(Layer(layer)))))
+        // A list stands in the place of attention, as the one layer that it is, in every configuration.
+        let listed = record.list.is_some();
+        let layers = (0..record.n_layers).map(|layer| match listed {
+            true => EdgeKind::Listed,
+            false => EdgeKind::Attention(Layer(layer)),
+        });
+        let attention: Vec<EdgeMatrix> = layers
+            .map(|kind| edges(run, &names::edges(kind)))
             .collect::<Result<_>>()?;
+        let baseline_attention = match listed {
+            true => attention[record.layer].clone(),
+            false => edges(run, names::BASELINE_ATTENTION)?,
+        };
         let (sources, targets, counts, _) = read_pair_counts(&run.file(names::N_CELLS))?;
         // A pair that no cell holds has no attention either; as a score its count is missing with it.
         let counts = counts.mapv(|n| if n == 0 { f32::NAN } else { n as f32 });
@@ -77,7 +87,7 @@ impl Evidence {
         Ok(Self {
             attention,
             layer: record.layer,
-            baseline_attention: edges(run, names::BASELINE_ATTENTION)?,
+            baseline_attention,
             codetection: EdgeMatrix::new(EdgeKind::CoDetection, sources, targets, counts)?,
             correlation: edges(run, &names::edges(EdgeKind::Spearman))?,
             features,

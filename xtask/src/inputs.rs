@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use scfm_grn::{Format, ReferenceNetwork};
 
-use crate::args::EvaluateArgs;
+use crate::args::{AbsentPairs, EvaluateArgs, RankBy, ScoreArgs};
 use crate::context::{Context, Fixture};
 use crate::failure::bad_input;
 use crate::workspace;
@@ -15,11 +15,24 @@ use crate::workspace;
 pub struct Inputs {
     pub context: Context,
     pub data: PathBuf,
-    pub model: PathBuf,
-    pub dictionaries: PathBuf,
+    /// Where the edges come from that are judged.
+    pub edges: EdgeFiles,
     pub trrust: Option<PathBuf>,
     /// Whether the screen is the embedded fixture.
     pub embedded: bool,
+}
+
+/// The files that edges come from.
+#[derive(Debug)]
+pub enum EdgeFiles {
+    /// A checkpoint, whose attention is extracted.
+    Model { folder: PathBuf, dictionaries: PathBuf },
+    /// A list of another tool.
+    List {
+        path: PathBuf,
+        rank: Option<RankBy>,
+        absent: AbsentPairs,
+    },
 }
 
 impl Inputs {
@@ -100,35 +113,74 @@ impl Inputs {
         if let Some(fault) = context.parameters.fault() {
             return Err(bad_input(format!("--cells, --min-knockdown: {fault}")));
         }
-        let trrust = context
-            .references
-            .trrust
-            .as_ref()
-            .zip(references)
-            .map(|(file, folder)| folder.join(file));
-        // A folder of references that the user named must hold what the context asks for; otherwise the analyses that
-        // need it are registered as not run.
-        let trrust = match trrust {
-            Some(path) if !path.exists() && args.references.is_some() => {
-                return Err(bad_input(format!(
-                    "{}: no such file, which the context names as TRRUST",
-                    path.display()
-                )));
-            }
-            found => found.filter(|path| path.exists()),
-        };
-        // Read here only so that a broken file is known before hours are spent on the model.
-        if let Some(path) = &trrust {
-            ReferenceNetwork::read(path, Format::Trrust)?;
-        }
+        let trrust = trrust(&context, references, args.references.is_some())?;
         let dictionaries = args.dictionaries.clone().unwrap_or_else(|| model.clone());
         Ok(Self {
             context,
             data,
-            model,
-            dictionaries,
+            edges: EdgeFiles::Model {
+                folder: model,
+                dictionaries,
+            },
             trrust,
             embedded,
         })
+    }
+
+    /// The files of a list of edges that is judged on a screen.
+    pub fn of_list(mut context: Context, data: &Path, args: &ScoreArgs) -> Result<Self> {
+        if !data.exists() {
+            return Err(bad_input(format!("{}: no such file or folder", data.display())));
+        }
+        if let Some(column) = &args.perturbation_column {
+            context.dataset.perturbation = Some(column.clone());
+        }
+        context.parameters.n_ctrl = args.cells.unwrap_or(context.parameters.n_ctrl);
+        if let Some(fault) = context.parameters.fault() {
+            return Err(bad_input(format!("--cells: {fault}")));
+        }
+        // A list is one layer, whatever the context says of its model.
+        context.model.name = args.edges.display().to_string();
+        context.model.layer = None;
+        let trrust = match &args.references {
+            Some(file) if file.is_file() => Some(file.clone()),
+            folder => trrust(&context, folder.as_deref(), true)?,
+        };
+        Ok(Self {
+            context,
+            data: data.to_owned(),
+            edges: EdgeFiles::List {
+                path: args.edges.clone(),
+                rank: args.rank,
+                absent: args.absent,
+            },
+            trrust,
+            embedded: false,
+        })
+    }
+}
+
+/// TRRUST in the folder of references. A folder that the user `named` must hold what the context asks for; otherwise
+/// the analyses that need it are registered as not run.
+fn trrust(context: &Context, references: Option<&Path>, named: bool) -> Result<Option<PathBuf>> {
+    let path = context
+        .references
+        .trrust
+        .as_ref()
+        .zip(references)
+        .map(|(file, folder)| folder.join(file));
+    match path {
+        Some(path) if !path.exists() && named => Err(bad_input(format!(
+            "{}: no such file, which the context names as TRRUST",
+            path.display()
+        ))),
+        found => {
+            let found = found.filter(|path| path.exists());
+            // Read here only so that a broken file is known before hours are spent on the model.
+            if let Some(path) = &found {
+                ReferenceNetwork::read(path, Format::Trrust)?;
+            }
+            Ok(found)
+        }
     }
 }

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod conclusion;
 mod context;
+mod edge_source;
 mod evidence;
 mod failure;
 mod fixture;
@@ -53,7 +54,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Evaluate(args) => return commands::evaluate::run(args, cli.hdf5.into(), progress),
         Command::Extract(args) => commands::extract::run(args, cli.hdf5.into(), progress)?,
         Command::Inspect(args) => commands::inspect::run(args, cli.hdf5.into())?,
-        Command::Score(args) => commands::score::run(args, progress)?,
+        Command::Score(args) => commands::score::run(args, cli.hdf5.into(), progress)?,
         Command::Report(args) => commands::report::run(args, progress)?,
         Command::Fixtures(args) => commands::fixtures::run(args, progress)?,
         Command::InitModel(args) => commands::init_model::run(args)?,

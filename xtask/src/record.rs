@@ -6,12 +6,12 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
-use scfm_attention::geneformer::Checkpoint;
 use scfm_core::Orientation;
 use scfm_io::{atomic_write, content_hash};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::edge_source::EdgeSource;
 use crate::failure::bad_input;
 use crate::inputs::Inputs;
 use crate::run_folder::Key;
@@ -47,7 +47,7 @@ pub struct RunRecord {
 }
 
 /// How a list of edges of another tool was read.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListRecord {
     pub universe: String,
     pub absent: String,
@@ -106,21 +106,22 @@ impl RunRecord {
 }
 
 /// Hashes of the files that a run reads, by role.
-pub fn input_files(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<BTreeMap<String, InputFile>> {
+pub fn input_files(inputs: &Inputs, source: &EdgeSource) -> Result<BTreeMap<String, InputFile>> {
     let mut files: Vec<(&str, &Path)> = vec![("data", &inputs.data)];
-    files.extend(
-        checkpoint
-            .files()
-            .iter()
-            .map(|(role, path)| (*role, path.as_path())),
-    );
+    match source {
+        EdgeSource::Model(checkpoint) => {
+            let of_model = checkpoint.files().iter();
+            files.extend(of_model.map(|(role, path)| (*role, path.as_path())));
+        }
+        EdgeSource::List(listed) => files.push(("edges", &listed.path)),
+    }
     files.extend(inputs.trrust.as_deref().map(|path| ("trrust", path)));
     files
         .into_iter()
         .map(|(role, path)| {
             let file = InputFile {
                 path: path.display().to_string(),
-                sha256: content_hash(path)?,
+                sha256: content_hash(&path)?,
             };
             Ok((role.to_owned(), file))
         })
@@ -134,16 +135,20 @@ pub fn run_key(
     context: &Context,
     seed: u64,
     orientation: Orientation,
+    list: Option<&ListRecord>,
 ) -> Result<String> {
     let hashes = inputs
         .iter()
         .map(|(role, file)| format!("{role}={}", file.sha256))
         .collect::<Vec<_>>()
         .join(",");
-    Ok(Key::new("run", VERSION)
+    let mut key = Key::new("run", VERSION)
         .with("inputs", hashes)
         .with("context", toml::to_string(context)?)
         .with("seed", seed)
-        .with("orientation", orientation)
-        .hex())
+        .with("orientation", orientation);
+    if let Some(list) = list {
+        key = key.with("list", toml::to_string(list)?);
+    }
+    Ok(key.hex())
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use ndarray::Array2;
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
 use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_baselines::{gene_features, spearman_edges};
@@ -17,6 +18,7 @@ use scfm_perturb::{
 };
 
 use crate::context::{Parameters, default_layer};
+use crate::edge_source::{EdgeSource, ListedEdges};
 use crate::evidence::{names, read_panel};
 use crate::failure::bad_input;
 use crate::inputs::Inputs;
@@ -35,7 +37,7 @@ type Stage = (
 );
 const STAGES: &[Stage] = &[
     ("panel", |bench, run| bench.choose_panel(run)),
-    ("attention", |bench, run| bench.attention(run)),
+    ("attention", |bench, run| bench.edges(run)),
     ("correlation", |bench, run| bench.correlation(run)),
     ("features", |bench, run| bench.features(run)),
     ("responses", |bench, run| bench.responses(run)),
@@ -55,7 +57,8 @@ pub struct Workbench<'a> {
     pub progress: Progress,
     pub screen: ScreenFile,
     pub vocabulary: Vocabulary,
-    pub checkpoint: Checkpoint,
+    /// Where the edges come from that are judged.
+    pub source: EdgeSource,
     pub genes: Genes,
     pub assignments: Assignments,
     /// Batches or replicates, where the context names them.
@@ -85,14 +88,14 @@ impl<'a> Workbench<'a> {
         progress: Progress,
     ) -> Result<Self> {
         let context = &inputs.context;
-        let checkpoint = Checkpoint::load_with(&inputs.model, &inputs.dictionaries)?;
-        let vocabulary = checkpoint.vocabulary().clone();
-        let n_layers = checkpoint.config().num_hidden_layers;
+        let source = EdgeSource::open(&inputs.edges)?;
+        let vocabulary = source.vocabulary()?;
+        let (n_layers, _) = source.depth();
         let layer = context.model.layer.unwrap_or_else(|| default_layer(n_layers));
         if layer >= n_layers {
             return Err(bad_input(format!(
                 "layer {layer}: {} has layers 0 to {}",
-                inputs.model.display(),
+                context.model.name,
                 n_layers - 1
             )));
         }
@@ -121,7 +124,7 @@ impl<'a> Workbench<'a> {
         };
         let controls = split(context.parameters.n_ctrl)?;
         let baseline_controls = split(context.parameters.baseline_n_ctrl.min(context.parameters.n_ctrl))?;
-        let files = input_files(inputs, &checkpoint)?;
+        let files = input_files(inputs, &source)?;
         Ok(Self {
             inputs,
             seeds,
@@ -130,7 +133,7 @@ impl<'a> Workbench<'a> {
             progress,
             screen,
             vocabulary,
-            checkpoint,
+            source,
             genes,
             assignments,
             strata,
@@ -142,6 +145,11 @@ impl<'a> Workbench<'a> {
             files,
             edge_cells: OnceCell::new(),
         })
+    }
+
+    /// Whether the cells or the edges were simulated.
+    pub fn simulated(&self) -> bool {
+        self.screen.simulated || self.source.list().is_some_and(|listed| listed.simulated)
     }
 
     fn parameters(&self) -> &Parameters {
@@ -184,17 +192,22 @@ impl<'a> Workbench<'a> {
             let done = run.is_done(name, &stage_key(name, key));
             println!("  {name:<12} {}", if done { "stored" } else { "to be computed" });
         }
+        let EdgeSource::Model(checkpoint) = &self.source else {
+            return Ok(());
+        };
         if run.is_done("attention", &stage_key("attention", key)) {
             return Ok(());
         }
-        let model = Geneformer::new(&self.checkpoint)?;
+        let model = Geneformer::new(checkpoint)?;
         let rows = &self.controls.edges;
         let sample: Vec<usize> = rows
             .iter()
             .step_by(rows.len().div_ceil(SAMPLE))
             .copied()
             .collect();
-        let (cells, _) = self.tokenizer().cells(&self.read(&sample, &self.genes.map)?)?;
+        let (cells, _) = self
+            .tokenizer(checkpoint)
+            .cells(&self.read(&sample, &self.genes.map)?)?;
         let start = Instant::now();
         for cell in &cells {
             model.hidden_states(&cell.tokens)?;
@@ -209,8 +222,8 @@ impl<'a> Workbench<'a> {
         Ok(())
     }
 
-    fn tokenizer(&self) -> Tokenizer {
-        let max_length = self.checkpoint.config().max_position_embeddings;
+    fn tokenizer(&self, checkpoint: &Checkpoint) -> Tokenizer {
+        let max_length = checkpoint.config().max_position_embeddings;
         Tokenizer::new(&self.vocabulary, self.genes.tokens.clone(), max_length)
     }
 
@@ -275,12 +288,41 @@ impl<'a> Workbench<'a> {
             )?)
     }
 
+    /// The edges that are judged: attention, or those of a list.
+    fn edges(&self, run: &RunFolder) -> Result<Vec<String>> {
+        match &self.source {
+            EdgeSource::Model(checkpoint) => self.attention(run, checkpoint),
+            EdgeSource::List(listed) => self.listed(run, listed),
+        }
+    }
+
+    /// The list over the panel. What scores of pairs must beat to be more than coverage is here in how many control
+    /// cells both genes were detected.
+    fn listed(&self, run: &RunFolder, listed: &ListedEdges) -> Result<Vec<String>> {
+        let panel = &read_panel(run)?;
+        let (edges, ledger) = listed.over(panel)?;
+        let metadata = self.cell_metadata(self.controls.edges.len());
+        let file = self.write_edges(run, &edges, &metadata)?;
+        let cells = self
+            .edge_cells()?
+            .select_genes(panel)
+            .map_err(|gene| missing_gene(&gene))?;
+        let counts = codetection(&cells);
+        write_pair_counts(&run.file(names::N_CELLS), panel, panel, &counts, &metadata)?;
+        self.write(run, names::TOKEN_LEDGER, &ledger.to_table())?;
+        Ok(vec![
+            file,
+            names::N_CELLS.to_owned(),
+            names::TOKEN_LEDGER.to_owned(),
+        ])
+    }
+
     /// Attention edges of every layer over the panel, those of the baseline configuration's cells at the scored layer,
     /// and in how many cells each pair was seen.
-    fn attention(&self, run: &RunFolder) -> Result<Vec<String>> {
+    fn attention(&self, run: &RunFolder, checkpoint: &Checkpoint) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
-        let model = Geneformer::new(&self.checkpoint)?;
-        let (cells, mut ledger) = self.tokenizer().cells(self.edge_cells()?)?;
+        let model = Geneformer::new(checkpoint)?;
+        let (cells, mut ledger) = self.tokenizer(checkpoint).cells(self.edge_cells()?)?;
         let tokens = self.genes.tokens_of(panel)?;
         let bar = self.progress.bar("attention", cells.len());
         let (baseline, others): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| {
@@ -297,13 +339,13 @@ impl<'a> Workbench<'a> {
         bar.finish();
         ledger.kept("cells read by the model", extraction.cells_read as u64);
 
-        let metadata = self.edge_metadata(extraction.cells_read);
+        let metadata = self.edge_metadata(checkpoint, extraction.cells_read);
         let mut files = Vec::new();
         for edges in &extraction.layers {
             files.push(self.write_edges(run, edges, &metadata)?);
         }
         let edges = of_baseline.layers.swap_remove(self.layer);
-        let metadata = self.edge_metadata(of_baseline.cells_read);
+        let metadata = self.edge_metadata(checkpoint, of_baseline.cells_read);
         write_edges(&run.file(names::BASELINE_ATTENTION), &edges, &metadata)?;
         write_pair_counts(
             &run.file(names::N_CELLS),
@@ -512,12 +554,12 @@ impl<'a> Workbench<'a> {
     }
 
     fn write(&self, run: &RunFolder, file: &str, table: &Table) -> Result<()> {
-        let simulated = ("scfm.simulated".to_owned(), self.screen.simulated.to_string());
+        let simulated = ("scfm.simulated".to_owned(), self.simulated().to_string());
         Ok(write_table(&run.file(file), table, &[simulated])?)
     }
 
     /// What was computed, so that an edge file says so by itself.
-    fn edge_metadata(&self, n_cells: usize) -> Vec<(String, String)> {
+    fn edge_metadata(&self, checkpoint: &Checkpoint, n_cells: usize) -> Vec<(String, String)> {
         let mut metadata = self.cell_metadata(n_cells);
         let own = [
             ("scfm.orientation", self.orientation.in_words().to_owned()),
@@ -531,7 +573,7 @@ impl<'a> Workbench<'a> {
             ),
             (
                 "scfm.max_tokens",
-                self.checkpoint.config().max_position_embeddings.to_string(),
+                checkpoint.config().max_position_embeddings.to_string(),
             ),
         ];
         metadata.extend(own.map(|(key, value)| (key.to_owned(), value)));
@@ -541,7 +583,7 @@ impl<'a> Workbench<'a> {
     fn cell_metadata(&self, n_cells: usize) -> Vec<(String, String)> {
         let mut metadata = [
             ("scfm.context", self.inputs.context.name.clone()),
-            ("scfm.simulated", self.screen.simulated.to_string()),
+            ("scfm.simulated", self.simulated().to_string()),
             ("scfm.cells", n_cells.to_string()),
             ("scfm.seed", self.seeds.root().to_string()),
             ("scfm.version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -555,6 +597,25 @@ impl<'a> Workbench<'a> {
         );
         metadata
     }
+}
+
+/// In how many cells both genes have a count, `[gene, gene]`.
+fn codetection(cells: &CountMatrix) -> Array2<u32> {
+    let n = cells.genes().len();
+    let mut counts = Array2::zeros((n, n));
+    for cell in cells.counts().outer_iterator() {
+        let detected: Vec<usize> = cell
+            .iter()
+            .filter(|(_, count)| **count > 0.0)
+            .map(|(gene, _)| gene)
+            .collect();
+        for &source in &detected {
+            for &target in &detected {
+                counts[[source, target]] += u32::from(source != target);
+            }
+        }
+    }
+    counts
 }
 
 /// Consecutive perturbations whose cells together stay below `max_cells`, at least one at a time.

@@ -369,6 +369,12 @@ fn what_cannot_be_judged_gets_one_line() {
     ] {
         bench.refused(&[&[list][..], &trrust].concat(), words);
     }
+    bench.refused(
+        &["list.tsv", "--data", "absent.h5ad"],
+        &["absent.h5ad", "no such file"],
+    );
+    let printed = text(&bench.run(&["list.tsv"]).stderr);
+    assert!(printed.contains("--references"), "{printed}");
     bench.refused(&["list.tsv", "--references", "empty"], &["empty", ".tsv.gz"]);
     bench.refused(
         &[&["list.tsv", "--universe", "pairs.txt"][..], &trrust].concat(),
@@ -382,6 +388,95 @@ fn what_cannot_be_judged_gets_one_line() {
         &[&["list.tsv", "--memory", "0.00001"][..], &trrust].concat(),
         &["30 × 80", "GiB", "--universe"],
     );
+}
+
+/// A list in the place of attention is judged as attention is: the program's own edges, handed back to it, give the
+/// same figures to the last bit.
+#[test]
+fn edges_of_a_run_score_on_its_screen_as_in_the_run() {
+    let bench = Bench::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("fixtures/rpe1");
+    let arguments = "evaluate --cell-type rpe1 --analyses perturbation-first --out run --quiet";
+    let status = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(arguments.split(' '))
+        .current_dir(bench.path(""))
+        .env("SCFM_CACHE", bench.path("no cache"))
+        .output()
+        .unwrap()
+        .status;
+    assert!(status.success());
+    let run = bench.run_folder("run");
+    let list = run.join("edges/attention-L2.parquet");
+    let (list, screen) = (list.to_str().unwrap(), fixture.join("screen.h5ad"));
+    let analyses = "perturbation-first,layer-selection,coexpression-mapping";
+    let arguments = [
+        list,
+        "--data",
+        screen.to_str().unwrap(),
+        "--cells",
+        "500",
+        "--analyses",
+        analyses,
+    ];
+    let printed = bench.ok(&arguments);
+    assert!(
+        printed.contains("the scores of the list stand in its place"),
+        "{printed}"
+    );
+    assert!(printed.contains("simulated data"), "{printed}");
+    let judged = bench.run_folder("runs");
+    for test in [
+        "perturbation-first/attention-above-chance",
+        "perturbation-first/attention-vs-correlation",
+        "perturbation-first/correlation-above-chance",
+        "perturbation-first/baseline-configuration",
+    ] {
+        let (own, listed) = (figures(&run, test), figures(&judged, test));
+        // In the baseline configuration the list stays what it is, while attention has other cells.
+        if !test.ends_with("configuration") {
+            assert_eq!(own, listed, "{test}");
+        }
+        assert!(!listed[0].is_empty(), "{test} ran");
+    }
+    for (test, reason) in [
+        ("layer-selection/nested-vs-correlation", "one layer only"),
+        ("head-ablation/top-5", "needs the model, trrust"),
+        ("degree-null/curveball", "not asked for"),
+        (
+            "coexpression-mapping/reference-membership",
+            "no reference network",
+        ),
+    ] {
+        assert_eq!(
+            row(&judged, test),
+            ("not run".to_owned(), reason.to_owned()),
+            "{test}"
+        );
+    }
+    assert_eq!(row(&judged, "coexpression-mapping/coexpression").0, "ran");
+    assert!(judged.join("edges/listed.parquet").exists());
+
+    // Rendered again from its stages, the report is the same.
+    let report = fs::read(judged.join("report.html")).unwrap();
+    let rendered = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["report", judged.to_str().unwrap(), "--quiet"])
+        .output()
+        .unwrap();
+    assert!(rendered.status.success(), "{}", text(&rendered.stderr));
+    assert!(fs::read(judged.join("report.html")).unwrap() == report);
+}
+
+/// Statistic, p and effect of a registered test.
+fn figures(run: &Path, id: &str) -> [String; 3] {
+    let (registry, _) = scfm_io::read_table(&run.join("registry.parquet")).unwrap();
+    let cell = |row: usize, column: &str| registry.column(column).unwrap().display(row);
+    let found = (0..registry.n_rows())
+        .find(|&row| cell(row, "test") == id)
+        .unwrap();
+    ["statistic", "p", "effect"].map(|column| cell(found, column))
 }
 
 /// The archived table of a Geneformer against TRRUST: truncated, and with one pair of the reference.

@@ -75,6 +75,8 @@ pub enum EdgeKind {
     Spearman,
     /// Number of cells in which both genes were tokens.
     CoDetection,
+    /// Scores of another tool, as its list gives them.
+    Listed,
 }
 
 impl fmt::Display for EdgeKind {
@@ -83,6 +85,7 @@ impl fmt::Display for EdgeKind {
             Self::Attention(Layer(layer)) => write!(f, "attention-L{layer}"),
             Self::Spearman => f.write_str("spearman"),
             Self::CoDetection => f.write_str("n_cells"),
+            Self::Listed => f.write_str("listed"),
         }
     }
 }
@@ -94,13 +97,14 @@ impl FromStr for EdgeKind {
         match s {
             "spearman" => Ok(Self::Spearman),
             "n_cells" => Ok(Self::CoDetection),
+            "listed" => Ok(Self::Listed),
             _ => s
                 .strip_prefix("attention-L")
                 .and_then(|layer| layer.parse().ok())
                 .map(|layer| Self::Attention(Layer(layer)))
                 .ok_or_else(|| Error::Name {
                     found: s.to_owned(),
-                    expected: "an edge kind (attention-L<layer>, spearman, n_cells)",
+                    expected: "an edge kind (attention-L<layer>, spearman, n_cells, listed)",
                 }),
         }
     }
@@ -207,6 +211,7 @@ mod tests {
             EdgeKind::Attention(Layer(17)),
             EdgeKind::Spearman,
             EdgeKind::CoDetection,
+            EdgeKind::Listed,
         ] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }

@@ -12,6 +12,9 @@ pub const ID: &str = "layer-selection";
 
 pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     let evidence = desk.evidence;
+    if evidence.attention.len() < 2 {
+        return Ok(desk.registry.not_run_rest(ID, "one layer only")?);
+    }
     let parameters = &desk.record.context.parameters;
     let params = LayerSelectionParams {
         n_folds: parameters.folds,

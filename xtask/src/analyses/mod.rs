@@ -12,7 +12,7 @@ use anyhow::Result;
 use scfm_baselines::ScoredCandidates;
 use scfm_core::Seeds;
 use scfm_core::Table;
-use scfm_report::{Block, Estimate, Figure, Plan, Registry};
+use scfm_report::{Block, Estimate, Figure, Need, Plan, Registry};
 use scfm_stats::{Interval, TestResult, Undefined};
 
 use crate::evidence::Evidence;
@@ -198,6 +198,27 @@ pub fn select(wanted: &[String]) -> Result<Vec<&'static str>> {
         .filter(|id| with.is_empty() || with.iter().any(|w| w == id))
         .filter(|id| !without.iter().any(|w| &w[1..] == *id))
         .collect())
+}
+
+/// Why an analysis does not run on a list of edges and what else is `present`.
+pub fn missing(needs: &[Need], present: &[Need]) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for need in needs.iter().filter(|need| !present.contains(need)) {
+        let word = match need {
+            Need::Model | Need::AttentionHeads | Need::ValueEdges => "the model",
+            Need::Correlation | Need::GeneFeatures | Need::Cells => "cells",
+            Need::Screen => "a screen",
+            other => other.as_str(),
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    if words.is_empty() {
+        "not implemented for lists of edges".to_owned()
+    } else {
+        format!("needs {}", words.join(", "))
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! `evaluate`: the main job, from a checkpoint and an h5ad to a verdict.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use scfm_core::Seeds;
+use scfm_core::{Orientation, Seeds};
 use scfm_io::{Backend, ReadLimits};
 
 use crate::analyses;
@@ -17,7 +18,7 @@ use crate::progress::Progress;
 use crate::record::{self, RunRecord, run_key};
 use crate::run_folder::RunFolder;
 use crate::stages::Workbench;
-use crate::{memory, run_folder};
+use crate::{edge_source, memory, run_folder};
 
 /// Exit code where `--strict` is given and an analysis could not run.
 const INCOMPLETE: u8 = 3;
@@ -37,39 +38,92 @@ pub fn run(args: &EvaluateArgs, backend: Backend, progress: Progress) -> Result<
             context.name
         );
     }
-    let limits = ReadLimits {
-        memory_budget: memory::budget(args.memory)?,
-        backend,
+    let order = Order {
+        chosen,
+        seed: args.seed,
+        orientation: args.orientation,
+        limits: ReadLimits {
+            memory_budget: memory::budget(args.memory)?,
+            backend,
+        },
+        out: &args.out,
+        resume: !args.no_resume,
+        dry_run: args.dry_run,
     };
-    let bench = Workbench::open(&inputs, Seeds::new(args.seed), args.orientation, limits, progress)?;
+    let Some(n_not_run) = carry_out(&inputs, &order, progress)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    progress.say(format!("done in {:.1} s", start.elapsed().as_secs_f64()));
+    Ok(if args.strict && n_not_run > 0 {
+        ExitCode::from(INCOMPLETE)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// What is asked of a run, beside its inputs.
+pub struct Order<'a> {
+    /// The analyses to run.
+    pub chosen: Vec<&'static str>,
+    pub seed: u64,
+    pub orientation: Orientation,
+    pub limits: ReadLimits,
+    pub out: &'a Path,
+    pub resume: bool,
+    pub dry_run: bool,
+}
+
+/// Computes the stages that are missing, runs the analyses, writes and prints the conclusions. Returns how many
+/// confirmatory tests could not run, nothing where the run was only estimated.
+pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Result<Option<usize>> {
+    let bench = Workbench::open(
+        inputs,
+        Seeds::new(order.seed),
+        order.orientation,
+        order.limits,
+        progress,
+    )?;
     for column in &bench.columns {
         progress.say(column);
     }
 
-    let key = run_key(&bench.files, &inputs.context, args.seed, args.orientation)?;
-    let path = args.out.join(format!("{}-{}", context.name, &key[..12]));
-    if args.dry_run {
-        println!("run folder: {}", path.display());
-        return bench
-            .estimate(&RunFolder::peek(path, !args.no_resume), &key)
-            .map(|()| ExitCode::SUCCESS);
+    if let Some(listed) = bench.source.list() {
+        for line in edge_source::describe(listed) {
+            println!("{line}");
+        }
+        println!("wherever attention is named below, the scores of the list stand in its place");
     }
-    let run = RunFolder::create(path, !args.no_resume)?;
+    let list = bench.source.list().map(|listed| listed.record.clone());
+    let key = run_key(
+        &bench.files,
+        &inputs.context,
+        order.seed,
+        order.orientation,
+        list.as_ref(),
+    )?;
+    let path = order.out.join(format!("{}-{}", inputs.context.name, &key[..12]));
+    if order.dry_run {
+        println!("run folder: {}", path.display());
+        bench.estimate(&RunFolder::peek(path, order.resume), &key)?;
+        return Ok(None);
+    }
+    let run = RunFolder::create(path, order.resume)?;
+    let (n_layers, n_heads) = bench.source.depth();
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        seed: args.seed,
-        orientation: args.orientation.to_string(),
+        seed: order.seed,
+        orientation: order.orientation.to_string(),
         layer: bench.layer,
-        n_layers: bench.checkpoint.config().num_hidden_layers,
-        n_heads: bench.checkpoint.config().num_attention_heads,
-        simulated: bench.screen.simulated || inputs.embedded,
+        n_layers,
+        n_heads,
+        simulated: bench.simulated() || inputs.embedded,
         embedded: inputs.embedded,
-        analyses: chosen.iter().map(|id| (*id).to_owned()).collect(),
+        analyses: order.chosen.iter().map(|id| (*id).to_owned()).collect(),
         machine: run_folder::machine(),
         columns: bench.columns.clone(),
         n_edge_cells: bench.controls.edges.len(),
         controls_shared: bench.controls.shared,
-        list: None,
+        list,
         inputs: bench.files.clone(),
         context: inputs.context.clone(),
     };
@@ -90,10 +144,5 @@ pub fn run(args: &EvaluateArgs, backend: Backend, progress: Progress) -> Result<
     println!("{verdict}");
     println!("{correction}");
     println!("report: {}", run.file("report.html").display());
-    progress.say(format!("done in {:.1} s", start.elapsed().as_secs_f64()));
-    Ok(if args.strict && n_not_run > 0 {
-        ExitCode::from(INCOMPLETE)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(Some(n_not_run))
 }

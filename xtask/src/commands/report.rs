@@ -11,7 +11,7 @@ use crate::run_folder::RunFolder;
 
 pub fn run(args: &ReportArgs, progress: Progress) -> Result<()> {
     let record = RunRecord::read(&args.run.join(record::FILE))?;
-    if record.list.is_some() {
+    if record.n_layers == 0 {
         return Err(bad_input(format!(
             "{}: made by score, which keeps no stages; run score again",
             args.run.display()

@@ -5,24 +5,27 @@ use std::path::Path;
 
 use anyhow::Result;
 use ndarray::Array2;
-use scfm_core::{Column, Ledger, Table};
+use scfm_core::{Column, Ledger, Orientation, Table};
 use scfm_grn::{
-    Absent, CandidateUniverse, DegreeNull, DegreeNullParams, EdgeList, GeneNames, Ranking, beeline,
-    degree_null, dream5, thousands,
+    CandidateUniverse, DegreeNull, DegreeNullParams, EdgeList, GeneNames, beeline, degree_null, dream5,
+    thousands,
 };
-use scfm_io::content_hash;
+use scfm_io::{Backend, ReadLimits, content_hash};
 use scfm_report::{Block, Meta, Need, Plan, Registry, Section};
 use scfm_stats::{TestResult, Undefined};
 
 use crate::analyses::{self, Desk};
-use crate::args::{AbsentPairs, RankBy, ScoreArgs, Scorer};
+use crate::args::{ScoreArgs, Scorer};
+use crate::commands::evaluate::{Order, carry_out};
 use crate::conclusion::{Findings, close};
 use crate::context::{Context, Dataset, Model, Parameters, References};
+use crate::edge_source::{self, ListedEdges};
 use crate::failure::bad_input;
+use crate::inputs::Inputs;
 use crate::list_audit::{self, Judgement};
 use crate::lists::{self, ListFile, Reference, Role};
 use crate::progress::Progress;
-use crate::record::{self, InputFile, ListRecord, RunRecord};
+use crate::record::{self, InputFile, RunRecord};
 use crate::run_folder::{Key, RunFolder};
 use crate::{memory, run_folder};
 
@@ -35,33 +38,34 @@ const FEW_NETWORKS: usize = 999;
 /// Memory that a pair of the universe takes: its score, its rank, labels and the copies that tests make.
 const BYTES_PER_PAIR: u64 = 40;
 
-/// How the list is read.
-struct Reading {
-    ranking: Ranking,
-    absent: Absent,
-    record: ListRecord,
-}
-
-pub fn run(args: &ScoreArgs, progress: Progress) -> Result<()> {
-    let file = ListFile::read(&args.edges)?;
+pub fn run(args: &ScoreArgs, backend: Backend, progress: Progress) -> Result<()> {
+    if let Some(data) = &args.data {
+        return on_screen(args, data, backend, progress);
+    }
+    let Some(references_path) = &args.references else {
+        unreachable!("clap asks for references or a screen");
+    };
+    let list = || Ok::<_, anyhow::Error>(ListFile::read(&args.edges)?.list);
     match args.scorer {
         Scorer::Scfm => {}
-        Scorer::Beeline => return print_beeline(args, &file.list),
-        Scorer::Dream5 => return print_dream5(args, &file.list),
+        Scorer::Beeline => return print_beeline(&list()?, references_path),
+        Scorer::Dream5 => return print_dream5(&list()?, references_path),
     }
     let genes = lists::universe(&args.universe)?;
-    let references = lists::read_references(&args.references)?;
-    let reading = Reading::new(args, &file.list);
-    describe(args, &file.list, &reading);
+    let references = lists::read_references(references_path)?;
+    let listed = ListedEdges::new(&args.edges, args.rank, args.absent, &args.universe)?;
+    for line in edge_source::describe(&listed) {
+        println!("{line}");
+    }
 
-    let (sources, targets) = file.list.panels(&genes);
+    let (sources, targets) = listed.list.panels(&genes);
     let budget = memory::budget(args.memory)?;
     let mut universes = Vec::new();
     for reference in references {
         let universe = CandidateUniverse::new(&reference.network, &sources, &targets, GeneNames::default());
         let universe = match universe {
             Ok(universe) => Ok(universe),
-            Err(error @ scfm_grn::Error::NoSharedGenes { .. }) if args.references.is_dir() => {
+            Err(error @ scfm_grn::Error::NoSharedGenes { .. }) if references_path.is_dir() => {
                 Err(error.to_string())
             }
             Err(error) => return Err(error.into()),
@@ -72,13 +76,12 @@ pub fn run(args: &ScoreArgs, progress: Progress) -> Result<()> {
         universes.push((reference, universe));
     }
 
-    let record = record(args, &file, &reading, &universes)?;
+    let record = record(args, &listed, &universes)?;
     let path = args.out.join(format!("score-{}", &key(&record)?[..12]));
     let run = RunFolder::create(path, false)?;
     record.write(&run.file(record::FILE))?;
     let mut audit = Audit {
-        list: &file.list,
-        reading: &reading,
+        listed: &listed,
         record: &record,
         run: &run,
         registry: Registry::declare(Plan::embedded(), &record.context.name),
@@ -96,58 +99,45 @@ pub fn run(args: &ScoreArgs, progress: Progress) -> Result<()> {
     audit.finish()
 }
 
-impl Reading {
-    fn new(args: &ScoreArgs, list: &EdgeList) -> Self {
-        let ranking = match args.rank {
-            Some(RankBy::Value) => Ranking::Value,
-            Some(RankBy::Magnitude) => Ranking::Magnitude,
-            None if list.has_negative() => Ranking::Magnitude,
-            None => Ranking::Value,
-        };
-        let (absent, said) = match args.absent {
-            AbsentPairs::Exclude => (Absent::Missing, "excluded"),
-            AbsentPairs::Lowest => (Absent::Lowest, "ranked lowest"),
-        };
-        let ranked_by = match ranking {
-            Ranking::Value => "value",
-            Ranking::Magnitude => "magnitude",
-        };
-        Self {
-            ranking,
-            absent,
-            record: ListRecord {
-                universe: args.universe.clone(),
-                absent: said.to_owned(),
-                ranked_by: ranked_by.to_owned(),
-                layout: list.layout().to_owned(),
-            },
-        }
-    }
+/// The battery of `evaluate` with the list in the place of attention.
+fn on_screen(args: &ScoreArgs, data: &Path, backend: Backend, progress: Progress) -> Result<()> {
+    let context = match &args.context {
+        Some(context) => Context::load(context)?,
+        None => context(&lists::file_name(data)),
+    };
+    let chosen = analyses::select(&args.analyses)?;
+    let inputs = Inputs::of_list(context, data, args)?;
+    let order = Order {
+        chosen,
+        seed: args.seed,
+        orientation: Orientation::default(),
+        limits: ReadLimits {
+            memory_budget: memory::budget(args.memory)?,
+            backend,
+        },
+        out: &args.out,
+        resume: true,
+        dry_run: false,
+    };
+    carry_out(&inputs, &order, progress)?;
+    Ok(())
 }
 
-fn describe(args: &ScoreArgs, list: &EdgeList, reading: &Reading) {
-    let (sources, targets) = list.panels(&scfm_grn::ListGenes::Observed);
-    println!(
-        "{}: {} scored pairs, {} sources × {} targets ({})",
-        list.name(),
-        thousands(list.edges().len()),
-        thousands(sources.len()),
-        thousands(targets.len()),
-        list.layout()
-    );
-    if list.n_unscored() > 0 {
-        println!("{} rows have no score", thousands(list.n_unscored()));
+/// A context of which nothing is known but a name.
+fn context(name: &str) -> Context {
+    Context {
+        name: "score".to_owned(),
+        cell_type: name.to_owned(),
+        modality: "list of edges".to_owned(),
+        dataset: Dataset::any(),
+        references: References::default(),
+        model: Model {
+            name: name.to_owned(),
+            layer: None,
+        },
+        parameters: Parameters::default(),
+        fixture: None,
     }
-    if let Some(truncation) = list.truncation() {
-        println!("{truncation}");
-    }
-    if args.rank.is_none() && list.has_negative() {
-        println!("some scores are negative: ranked by magnitude (--rank value ranks them as they are)");
-    }
-    println!(
-        "universe: {}; pairs that the list does not hold are {}",
-        args.universe, reading.record.absent
-    );
 }
 
 /// Says before anything large is made how large it would be.
@@ -170,8 +160,7 @@ fn check_size(universe: &CandidateUniverse, budget: u64) -> Result<()> {
 
 fn record(
     args: &ScoreArgs,
-    file: &ListFile,
-    reading: &Reading,
+    listed: &ListedEdges,
     universes: &[(Reference, Result<CandidateUniverse, String>)],
 ) -> Result<RunRecord> {
     let input = |path: &Path| -> Result<InputFile> {
@@ -194,28 +183,16 @@ fn record(
         layer: 0,
         n_layers: 0,
         n_heads: 0,
-        simulated: file.simulated,
+        simulated: listed.simulated,
         embedded: false,
         analyses: vec![RECOVERY.to_owned(), analyses::degree_null::ID.to_owned()],
         machine: run_folder::machine(),
-        columns: vec![reading.record.layout.clone()],
+        columns: vec![listed.record.layout.clone()],
         n_edge_cells: 0,
         controls_shared: false,
-        list: Some(reading.record.clone()),
+        list: Some(listed.record.clone()),
         inputs,
-        context: Context {
-            name: "score".to_owned(),
-            cell_type: file.list.name().to_owned(),
-            modality: "list of edges".to_owned(),
-            dataset: Dataset::any(),
-            references: References::default(),
-            model: Model {
-                name: file.list.name().to_owned(),
-                layer: None,
-            },
-            parameters: Parameters::default(),
-            fixture: None,
-        },
+        context: context(listed.list.name()),
     })
 }
 
@@ -230,8 +207,7 @@ fn key(record: &RunRecord) -> Result<String> {
 
 /// The references that were judged so far, and where results go.
 struct Audit<'a> {
-    list: &'a EdgeList,
-    reading: &'a Reading,
+    listed: &'a ListedEdges,
     record: &'a RunRecord,
     run: &'a RunFolder,
     registry: Registry,
@@ -251,12 +227,13 @@ impl Audit<'_> {
     ) -> Result<()> {
         let name = reference.network.name().to_owned();
         progress.say(format!("judging against {name}"));
-        let scores = self.list.scores(
-            universe.tfs(),
-            universe.targets(),
-            self.reading.ranking,
-            self.reading.absent,
-        );
+        let ListedEdges {
+            list,
+            ranking,
+            absent,
+            ..
+        } = self.listed;
+        let scores = list.scores(universe.tfs(), universe.targets(), *ranking, *absent);
         let before = (universe.n_candidates(), universe.n_positives());
         universe.restrict_to_defined(&[scores.view()]);
         let first = reference.role != Role::Other && !self.taken.contains(&reference.role);
@@ -298,8 +275,8 @@ impl Audit<'_> {
             run: self.run,
             blocks: Vec::new(),
         };
-        if let Some(truncation) = self.list.truncation() {
-            desk.say(format!("{}: {truncation}.", self.list.name()));
+        if let Some(truncation) = self.listed.list.truncation() {
+            desk.say(format!("{}: {truncation}.", self.listed.list.name()));
         }
         desk.keep_table(
             "list_recovery",
@@ -322,7 +299,7 @@ impl Audit<'_> {
         }
         for analysis in Plan::embedded().analyses() {
             self.registry
-                .not_run_rest(&analysis.id, missing(&analysis.needs, &present))?;
+                .not_run_rest(&analysis.id, analyses::missing(&analysis.needs, &present))?;
         }
         let conclusion = close(
             self.run,
@@ -389,27 +366,6 @@ fn degrees<E>(
     let seeds = desk.seeds();
     let stream = |purpose: &str, i| seeds.stream(analyses::degree_null::ID, purpose, i);
     Ok(degree_null(scores.view(), universe, &params, stream)?.ok())
-}
-
-/// Why an analysis does not run on a list of edges and references.
-fn missing(needs: &[Need], present: &[Need]) -> String {
-    let mut words: Vec<&str> = Vec::new();
-    for need in needs.iter().filter(|need| !present.contains(need)) {
-        let word = match need {
-            Need::Model | Need::AttentionHeads | Need::ValueEdges => "the model",
-            Need::Correlation | Need::GeneFeatures | Need::Cells => "cells",
-            Need::Screen => "a screen",
-            other => other.as_str(),
-        };
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    if words.is_empty() {
-        "not implemented for lists of edges".to_owned()
-    } else {
-        format!("needs {}", words.join(", "))
-    }
 }
 
 fn meta(record: &RunRecord) -> Meta {
@@ -539,8 +495,8 @@ fn undecided(reason: &Undefined) -> String {
     }
 }
 
-fn print_beeline(args: &ScoreArgs, list: &EdgeList) -> Result<()> {
-    for reference in lists::read_references(&args.references)? {
+fn print_beeline(list: &EdgeList, references: &Path) -> Result<()> {
+    for reference in lists::read_references(references)? {
         let found = beeline(list, &reference.network)?;
         let mut table = Table::new(1);
         for (name, value) in [
@@ -563,8 +519,8 @@ fn print_beeline(args: &ScoreArgs, list: &EdgeList) -> Result<()> {
     Ok(())
 }
 
-fn print_dream5(args: &ScoreArgs, list: &EdgeList) -> Result<()> {
-    let gold = ListFile::read(&args.references)?.list;
+fn print_dream5(list: &EdgeList, references: &Path) -> Result<()> {
+    let gold = ListFile::read(references)?.list;
     let found = dream5(list, &gold)?;
     println!(
         "{} against {} by DREAM5: {} pairs judged, {} in the reference, {} listed",

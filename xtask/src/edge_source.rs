@@ -1,0 +1,188 @@
+//! Where the edges come from that a run judges: a model's attention, or the list of another tool.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use scfm_attention::geneformer::{Checkpoint, Vocabulary};
+use scfm_core::{EdgeKind, EdgeMatrix, Ledger, Panel};
+use scfm_grn::{Absent, EdgeList, Ranking};
+
+use crate::args::{AbsentPairs, RankBy};
+use crate::inputs::EdgeFiles;
+use crate::lists::ListFile;
+use crate::record::ListRecord;
+
+/// An open source of edges.
+pub enum EdgeSource {
+    Model(Checkpoint),
+    List(ListedEdges),
+}
+
+impl EdgeSource {
+    pub fn open(files: &EdgeFiles) -> Result<Self> {
+        Ok(match files {
+            EdgeFiles::Model { folder, dictionaries } => {
+                Self::Model(Checkpoint::load_with(folder, dictionaries)?)
+            }
+            EdgeFiles::List { path, rank, absent } => {
+                Self::List(ListedEdges::new(path, *rank, *absent, "panel")?)
+            }
+        })
+    }
+
+    /// The genes that edges can exist between. Those of a list are their own identifiers, each its own token.
+    pub fn vocabulary(&self) -> Result<Vocabulary> {
+        match self {
+            Self::Model(checkpoint) => Ok(checkpoint.vocabulary().clone()),
+            Self::List(listed) => {
+                let genes = listed.list.genes().genes().iter().map(ToString::to_string);
+                let special = ["<pad>", "<mask>"].map(str::to_owned);
+                let keys: Vec<String> = special.into_iter().chain(genes).collect();
+                let medians: Vec<(String, f64)> = keys.iter().map(|key| (key.clone(), 1.0)).collect();
+                Ok(Vocabulary::new(keys.into_iter().zip(0..), medians)?)
+            }
+        }
+    }
+
+    /// Numbers of layers and heads; a list is one layer without any.
+    pub fn depth(&self) -> (usize, usize) {
+        match self {
+            Self::Model(checkpoint) => {
+                let config = checkpoint.config();
+                (config.num_hidden_layers, config.num_attention_heads)
+            }
+            Self::List(_) => (1, 0),
+        }
+    }
+
+    pub fn list(&self) -> Option<&ListedEdges> {
+        match self {
+            Self::Model(_) => None,
+            Self::List(listed) => Some(listed),
+        }
+    }
+}
+
+/// A list and how it is read.
+pub struct ListedEdges {
+    pub path: PathBuf,
+    pub list: EdgeList,
+    pub ranking: Ranking,
+    pub absent: Absent,
+    pub simulated: bool,
+    pub record: ListRecord,
+}
+
+impl ListedEdges {
+    /// Reads the list. Without `rank`, scores count by magnitude where some are negative, else by value.
+    pub fn new(path: &Path, rank: Option<RankBy>, absent: AbsentPairs, universe: &str) -> Result<Self> {
+        let ListFile { list, simulated } = ListFile::read(path)?;
+        let ranking = match rank {
+            Some(RankBy::Value) => Ranking::Value,
+            Some(RankBy::Magnitude) => Ranking::Magnitude,
+            None if list.has_negative() => Ranking::Magnitude,
+            None => Ranking::Value,
+        };
+        let (absent, absent_in_words) = match absent {
+            AbsentPairs::Exclude => (Absent::Missing, "excluded"),
+            AbsentPairs::Lowest => (Absent::Lowest, "ranked lowest"),
+        };
+        let ranked_by = match ranking {
+            Ranking::Value => "value",
+            Ranking::Magnitude => "magnitude",
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            record: ListRecord {
+                universe: universe.to_owned(),
+                absent: absent_in_words.to_owned(),
+                ranked_by: ranked_by.to_owned(),
+                layout: list.layout().to_owned(),
+            },
+            list,
+            ranking,
+            absent,
+            simulated,
+        })
+    }
+
+    /// The edges over a panel, with what of the list lies outside it. Absent pairs that are ranked lowest get a finite
+    /// score, since models of the response take scores as they are: 0 where that is below all others, else a little
+    /// less than the weakest.
+    pub fn over(&self, panel: &Panel) -> Result<(EdgeMatrix, Ledger)> {
+        let mut scores = self.list.scores(panel, panel, self.ranking, Absent::Missing);
+        let listed = || scores.iter().copied().filter(|score| score.is_finite());
+        let n_kept = listed().count() as u64;
+        let (low, high) = listed().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), score| {
+            (low.min(score), high.max(score))
+        });
+        if self.absent == Absent::Lowest && n_kept > 0 {
+            let below = if low > 0.0 {
+                0.0
+            } else {
+                low - (high - low).max(1.0) / 100.0
+            };
+            scores.mapv_inplace(|score| if score.is_nan() { below } else { score });
+        }
+        for gene in 0..panel.len() {
+            scores[[gene, gene]] = f64::NAN;
+        }
+        let mut ledger = Ledger::new();
+        let n_outside = self
+            .list
+            .edges()
+            .iter()
+            .filter(|edge| {
+                let inside = |gene: usize| panel.contains(self.list.genes().gene(gene).as_str());
+                !(inside(edge.source) && inside(edge.target))
+            })
+            .count();
+        ledger.lost(
+            "listed pairs",
+            "a gene is not in the panel",
+            n_outside as u64,
+            [] as [&str; 0],
+        );
+        ledger.lost(
+            "listed pairs",
+            "no score",
+            self.list.n_unscored() as u64,
+            [] as [&str; 0],
+        );
+        ledger.kept("listed pairs", n_kept);
+        let scores = scores.mapv(|score| score as f32);
+        Ok((
+            EdgeMatrix::new(EdgeKind::Listed, panel.clone(), panel.clone(), scores)?,
+            ledger,
+        ))
+    }
+}
+
+/// Tells what was read, and what is not known because the list leaves it out.
+pub fn describe(listed: &ListedEdges) -> Vec<String> {
+    let list = &listed.list;
+    let (sources, targets) = list.panels(&scfm_grn::ListGenes::Observed);
+    let count = scfm_grn::thousands;
+    let mut lines = vec![format!(
+        "{}: {} scored pairs, {} sources × {} targets ({})",
+        list.name(),
+        count(list.edges().len()),
+        count(sources.len()),
+        count(targets.len()),
+        list.layout()
+    )];
+    if list.n_unscored() > 0 {
+        lines.push(format!("{} rows have no score", count(list.n_unscored())));
+    }
+    lines.extend(list.truncation().map(|truncation| truncation.to_string()));
+    if listed.ranking == Ranking::Magnitude && list.has_negative() {
+        lines.push(
+            "some scores are negative: ranked by magnitude (--rank value ranks them as they are)".to_owned(),
+        );
+    }
+    lines.push(format!(
+        "universe: {}; pairs that the list does not hold are {}",
+        listed.record.universe, listed.record.absent
+    ));
+    lines
+}
