@@ -11,7 +11,7 @@ use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
 use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_baselines::{gene_features, spearman_edges};
 use scfm_core::{Column, CountMatrix, EdgeMatrix, GeneId, Ledger, Orientation, Panel, Seeds, Table};
-use scfm_io::{GeneMap, ReadLimits, write_edges, write_pair_counts, write_table};
+use scfm_io::{GeneMap, ReadLimits, write_edges, write_pair_counts, write_table, write_table_pieces};
 use scfm_perturb::{
     Assignments, ControlSplit, DeParams, DeTable, DeTest, Direction, GuideNulls, Screen, Strata, guide_nulls,
     highly_variable, split_controls,
@@ -47,6 +47,8 @@ const STAGES: &[Stage] = &[
 const SAMPLE: usize = 4;
 /// Cells of a batch of perturbations hold at most this share of the memory that reading may take.
 const BATCH_SHARE: u64 = 4;
+/// Rows of a long table that stand in memory at once.
+const PIECE: usize = 1 << 17;
 
 /// Everything that stages read from: the open screen, the model, and which cells serve for what.
 pub struct Workbench<'a> {
@@ -425,7 +427,12 @@ impl<'a> Workbench<'a> {
             (main, baseline)
         };
         for (name, table) in [(names::DE, &main), (names::BASELINE_DE, &baseline)] {
-            self.write(run, name, &table.to_table(0..table.perturbed().len()))?;
+            let (n, few) = (table.perturbed().len(), (PIECE / panel.len().max(1)).max(1));
+            // The first piece is written even where there is nothing, for its columns.
+            let pieces = (0..n.max(1))
+                .step_by(few)
+                .map(|start| table.to_table(start..n.min(start + few)));
+            write_table_pieces(&run.file(name), pieces, &[self.simulated_metadata()])?;
         }
         self.write(run, names::PERTURBATIONS, &main.perturbation_table())?;
         let mut ledger = main.ledger().clone();
@@ -554,8 +561,11 @@ impl<'a> Workbench<'a> {
     }
 
     fn write(&self, run: &RunFolder, file: &str, table: &Table) -> Result<()> {
-        let simulated = ("scfm.simulated".to_owned(), self.simulated().to_string());
-        Ok(write_table(&run.file(file), table, &[simulated])?)
+        Ok(write_table(&run.file(file), table, &[self.simulated_metadata()])?)
+    }
+
+    fn simulated_metadata(&self) -> (String, String) {
+        ("scfm.simulated".to_owned(), self.simulated().to_string())
     }
 
     /// What was computed, so that an edge file says so by itself.

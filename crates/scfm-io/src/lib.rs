@@ -75,5 +75,5 @@ pub use h5ad::{
     MatrixSummary, ReadLimits, Scalar, Summary, is_matrix_folder, strip_version,
 };
 pub use hash::content_hash;
-pub use tables::{Metadata, read_table, write_csv, write_table};
+pub use tables::{Metadata, read_table, write_csv, write_table, write_table_pieces};
 pub use torch::{TorchFile, TorchType};

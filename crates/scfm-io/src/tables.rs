@@ -1,11 +1,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, RecordBatchOptions, StringArray, UInt64Array,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
 use parquet::arrow::ArrowWriter;
@@ -29,18 +32,51 @@ pub(crate) const ROW_GROUP: usize = 1 << 20;
 /// # Errors
 /// [`Error::Io`] where the file cannot be written.
 pub fn write_table(path: &Path, table: &Table, metadata: &[(String, String)]) -> Result<(), Error> {
-    let fields = table
-        .columns()
-        .map(|(name, column)| Field::new(name, data_type(column), true));
-    let schema = described_schema(fields.collect(), metadata);
+    let schema = schema_of(table, metadata);
     write_batches(path, schema.clone(), metadata, || {
-        (0..table.n_rows()).step_by(ROW_GROUP).map(move |start| {
-            let rows = start..table.n_rows().min(start + ROW_GROUP);
-            let columns = table
-                .columns()
-                .map(|(_, column)| to_arrow(column, rows.clone()))
-                .collect();
-            RecordBatch::try_new(schema.clone(), columns).expect("a table's columns have equal length")
+        (0..table.n_rows())
+            .step_by(ROW_GROUP)
+            .map(move |start| batch(&schema, table, start..table.n_rows().min(start + ROW_GROUP)))
+    })
+}
+
+/// Writes a table that comes in pieces, one below the other, as [`write_table`] writes a whole one. A piece is dropped
+/// before the next is asked for, so that a long table never stands in memory whole: what stands there is a piece, and a
+/// row group of about a million rows in its compressed form.
+///
+/// ```
+/// use scfm_core::{Column, Table};
+/// use scfm_io::{read_table, write_table_pieces};
+///
+/// let path = tempfile::tempdir()?.keep().join("long.parquet");
+/// let piece = |n: usize| Table::new(2).with("n", Column::counts([n, n + 1]));
+/// write_table_pieces(&path, [piece(0)?, piece(2)?], &[])?;
+/// assert_eq!(read_table(&path)?.0, Table::new(4).with("n", Column::counts(0..4))?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be written.
+///
+/// # Panics
+/// When there is no piece, since nobody could tell the columns, or a piece has other columns than the first.
+pub fn write_table_pieces(
+    path: &Path,
+    pieces: impl IntoIterator<Item = Table>,
+    metadata: &[(String, String)],
+) -> Result<(), Error> {
+    let mut pieces = pieces.into_iter();
+    let first = pieces.next().expect("a table in pieces has at least one");
+    let schema = schema_of(&first, metadata);
+    write_batches(path, schema.clone(), metadata, || {
+        std::iter::once(first).chain(pieces).map(move |piece| {
+            let found = schema_of(&piece, &[]);
+            assert_eq!(
+                found.fields(),
+                schema.fields(),
+                "the columns of a piece are those of the first"
+            );
+            batch(&schema, &piece, 0..piece.n_rows())
         })
     })
 }
@@ -76,6 +112,23 @@ pub fn write_csv(path: &Path, table: &Table) -> Result<(), Error> {
         }
         csv.flush()
     })
+}
+
+fn schema_of(table: &Table, metadata: &[(String, String)]) -> SchemaRef {
+    let fields = table
+        .columns()
+        .map(|(name, column)| Field::new(name, data_type(column), true));
+    described_schema(fields.collect(), metadata)
+}
+
+fn batch(schema: &SchemaRef, table: &Table, rows: Range<usize>) -> RecordBatch {
+    let columns = table
+        .columns()
+        .map(|(_, column)| to_arrow(column, rows.clone()))
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        .expect("a table's columns have equal length")
 }
 
 /// A schema that carries the metadata too: pyarrow looks for it there, other readers in the footer.
@@ -200,7 +253,7 @@ fn data_type(column: &Column) -> DataType {
     }
 }
 
-fn to_arrow(column: &Column, rows: std::ops::Range<usize>) -> ArrayRef {
+fn to_arrow(column: &Column, rows: Range<usize>) -> ArrayRef {
     match column {
         Column::F64(values) => Arc::new(Float64Array::from_iter(&values[rows])),
         Column::U64(values) => Arc::new(UInt64Array::from_iter(&values[rows])),

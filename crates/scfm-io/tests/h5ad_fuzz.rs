@@ -11,7 +11,7 @@ const BUDGET: u64 = 16 << 20;
 /// What the process takes beside what is read: decompressed chunks kept by the HDF5 library (32 MiB per open dataset), the
 /// result beside its parts, and the test itself.
 const ALLOWANCE: u64 = 112 << 20;
-const FILES: u64 = 2000;
+const FILES: u64 = 1200;
 
 /// Reads all that a file holds, going on behind errors.
 fn read_all(path: &std::path::Path) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use scfm_core::{Column, EdgeKind, EdgeMatrix, Layer, Panel, Table};
 use scfm_io::{
     Error, content_hash, read_edges, read_pair_counts, read_table, write_csv, write_edges, write_edges_csv,
-    write_pair_counts, write_table,
+    write_pair_counts, write_table, write_table_pieces,
 };
 
 fn panel(prefix: &str, n: usize) -> Panel {
@@ -50,6 +50,56 @@ fn a_table_comes_back_with_its_missing_values_and_metadata() {
         write_table(&path, &Table::new(0), &[]).unwrap();
         assert_eq!(read_table(&path).unwrap(), (Table::new(0), vec![]));
     });
+}
+
+#[test]
+fn a_table_in_one_piece_has_the_bytes_of_the_whole() {
+    in_folder("table.parquet", |path| {
+        write_table(&path, &table(), &metadata()).unwrap();
+        let whole = content_hash(&path).unwrap();
+        write_table_pieces(&path, [table()], &metadata()).unwrap();
+        assert_eq!(content_hash(&path).unwrap(), whole);
+    });
+}
+
+#[test]
+fn a_long_table_in_pieces_comes_back_whole() {
+    // 1.2 million rows: pieces end within row groups and row groups within pieces.
+    let piece = |start: usize| {
+        let rows = start..(start + 70_000).min(1_200_000);
+        Table::new(rows.len())
+            .with(
+                "gene",
+                Column::text(rows.clone().map(|row| format!("g{}", row % 2000))),
+            )
+            .and_then(|t| t.with("row", Column::counts(rows)))
+            .unwrap()
+    };
+    in_folder("long.parquet", |path| {
+        write_table_pieces(&path, (0..1_200_000).step_by(70_000).map(piece), &metadata()).unwrap();
+        let (table, found) = read_table(&path).unwrap();
+        assert_eq!((table.n_rows(), found), (1_200_000, metadata()));
+        assert_eq!(table.column("row"), Some(&Column::counts(0..1_200_000)));
+        let Some(Column::Text(genes)) = table.column("gene") else {
+            panic!("genes are text")
+        };
+        assert!(
+            genes
+                .iter()
+                .enumerate()
+                .all(|(row, gene)| *gene == Some(format!("g{}", row % 2000)))
+        );
+    });
+}
+
+#[test]
+#[should_panic(expected = "the columns of a piece are those of the first")]
+fn a_piece_with_other_columns_is_a_broken_contract() {
+    let other = Table::new(1).with("n", Column::counts([1])).unwrap();
+    in_folder("table.parquet", |path| {
+        write_table_pieces(&path, [table(), other], &[])
+    })
+    .unwrap();
 }
 
 #[test]
