@@ -121,7 +121,7 @@ pub fn input_files(inputs: &Inputs, source: &EdgeSource) -> Result<BTreeMap<Stri
         .map(|(role, path)| {
             let file = InputFile {
                 path: path.display().to_string(),
-                sha256: content_hash(&path)?,
+                sha256: content_hash(path)?,
             };
             Ok((role.to_owned(), file))
         })
