@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use scfm_attention::geneformer::Checkpoint;
 use scfm_core::Orientation;
 use scfm_io::{atomic_write, content_hash};
 use serde::{Deserialize, Serialize};
@@ -84,15 +83,13 @@ impl RunRecord {
     }
 }
 
-/// Hashes of the files that a run reads, by role.
-pub fn input_files(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<BTreeMap<String, InputFile>> {
+/// Hashes of the files that a run reads, by role; those of the model as its checkpoint names them.
+pub fn input_files(
+    inputs: &Inputs,
+    of_model: &BTreeMap<&'static str, PathBuf>,
+) -> Result<BTreeMap<String, InputFile>> {
     let mut files: Vec<(&str, &Path)> = vec![("data", &inputs.data)];
-    files.extend(
-        checkpoint
-            .files()
-            .iter()
-            .map(|(role, path)| (*role, path.as_path())),
-    );
+    files.extend(of_model.iter().map(|(role, path)| (*role, path.as_path())));
     files.extend(inputs.trrust.as_deref().map(|path| ("trrust", path)));
     files
         .into_iter()

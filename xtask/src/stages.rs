@@ -121,7 +121,7 @@ impl<'a> Workbench<'a> {
         };
         let controls = split(context.parameters.n_ctrl)?;
         let baseline_controls = split(context.parameters.baseline_n_ctrl.min(context.parameters.n_ctrl))?;
-        let files = input_files(inputs, &checkpoint)?;
+        let files = input_files(inputs, checkpoint.files())?;
         Ok(Self {
             inputs,
             seeds,
