@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use scfm_core::{Column, Ledger, Table};
-use scfm_perturb::{Direction, KnockdownCheck};
+use scfm_perturb::{Direction, GuideNulls, KnockdownCheck, guide_nulls};
 use scfm_report::Block;
 
-use crate::evidence::{names, table};
+use crate::evidence::{names, read_panel, table};
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
+use crate::stages::Workbench;
 
 const KNOCKDOWNS: &str = "knock-down checks";
 
@@ -24,6 +25,47 @@ pub fn note_knockdowns(ledger: &mut Ledger, check: KnockdownCheck, direction: Di
         [] as [&str; 0],
     );
     ledger.kept(KNOCKDOWNS, check.n_moved as u64);
+}
+
+impl Workbench<'_> {
+    /// Each non-targeting guide as if it had a target, by both tests and with and without strata.
+    pub fn guide_nulls(&self, run: &RunFolder) -> Result<Vec<String>> {
+        let panel = &read_panel(run)?;
+        let mut nulls = Vec::new();
+        let mut ledger = Ledger::new();
+        if let Some(guides) = &self.guides {
+            let all = self.assignments.controls();
+            // As many of the control cells as one batch may have.
+            let step = all.len().div_ceil(self.batch_cells(panel)).max(1);
+            let rows: Vec<usize> = all.iter().step_by(step).copied().collect();
+            ledger.lost(
+                "control cells",
+                "beyond the memory that reading may take",
+                (all.len() - rows.len()) as u64,
+                [] as [&str; 0],
+            );
+            let cells = self.read(&rows, &self.genes.map.onto(panel))?;
+            let guides: Vec<_> = rows.iter().map(|&row| guides[row].clone()).collect();
+            let strata = self.strata.as_ref().map(|strata| strata.of_rows(&rows));
+            self.progress
+                .say(format!("testing non-targeting guides in {} cells", rows.len()));
+            for params in self.de_params() {
+                nulls.push(guide_nulls(&cells, &guides, None, params)?);
+                if let Some(strata) = &strata {
+                    nulls.push(guide_nulls(&cells, &guides, Some(strata), params)?);
+                }
+            }
+            ledger.extend(nulls[0].ledger.clone());
+            for nulls in &nulls {
+                self.progress.say(nulls.in_words());
+            }
+        }
+        self.write(run, names::GUIDE_NULLS, &GuideNulls::table_of(&nulls))?;
+        self.write(run, names::GUIDE_LEDGER, &ledger.to_table())?;
+        Ok([names::GUIDE_NULLS, names::GUIDE_LEDGER]
+            .map(str::to_owned)
+            .to_vec())
+    }
 }
 
 /// What the head of the report says of the screen.

@@ -10,11 +10,11 @@ use ndarray::Array2;
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
 use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_baselines::{gene_features, spearman_edges};
-use scfm_core::{Column, CountMatrix, EdgeMatrix, GeneId, Ledger, Orientation, Panel, Seeds, Table};
+use scfm_core::{Column, CountMatrix, EdgeMatrix, GeneId, Orientation, Panel, Seeds, Table};
 use scfm_io::{GeneMap, ReadLimits, write_edges, write_pair_counts, write_table, write_table_pieces};
 use scfm_perturb::{
-    Assignments, ControlSplit, DeParams, DeTable, DeTest, Direction, GuideNulls, Screen, Strata, guide_nulls,
-    highly_variable, split_controls,
+    Assignments, ControlSplit, DeParams, DeTable, DeTest, Direction, Screen, Strata, highly_variable,
+    split_controls,
 };
 
 use crate::context::{Parameters, default_layer};
@@ -166,7 +166,7 @@ impl<'a> Workbench<'a> {
         Ok(self.edge_cells.get_or_init(|| counts))
     }
 
-    fn read(&self, rows: &[usize], genes: &GeneMap) -> Result<CountMatrix> {
+    pub fn read(&self, rows: &[usize], genes: &GeneMap) -> Result<CountMatrix> {
         Ok(self.screen.h5ad.cells(&self.screen.counts, rows, genes)?)
     }
 
@@ -449,7 +449,7 @@ impl<'a> Workbench<'a> {
     }
 
     /// The main configuration and the baseline.
-    fn de_params(&self) -> [DeParams; 2] {
+    pub fn de_params(&self) -> [DeParams; 2] {
         let parameters = self.parameters();
         let main = DeParams {
             test: DeTest::Welch,
@@ -463,45 +463,6 @@ impl<'a> Workbench<'a> {
             ..main
         };
         [main, baseline]
-    }
-
-    /// Each non-targeting guide as if it had a target, by both tests and with and without strata.
-    fn guide_nulls(&self, run: &RunFolder) -> Result<Vec<String>> {
-        let panel = &read_panel(run)?;
-        let mut nulls = Vec::new();
-        let mut ledger = Ledger::new();
-        if let Some(guides) = &self.guides {
-            let all = self.assignments.controls();
-            // As many of the control cells as one batch may have.
-            let step = all.len().div_ceil(self.batch_cells(panel)).max(1);
-            let rows: Vec<usize> = all.iter().step_by(step).copied().collect();
-            ledger.lost(
-                "control cells",
-                "beyond the memory that reading may take",
-                (all.len() - rows.len()) as u64,
-                [] as [&str; 0],
-            );
-            let cells = self.read(&rows, &self.genes.map.onto(panel))?;
-            let guides: Vec<_> = rows.iter().map(|&row| guides[row].clone()).collect();
-            let strata = self.strata.as_ref().map(|strata| strata.of_rows(&rows));
-            self.progress
-                .say(format!("testing non-targeting guides in {} cells", rows.len()));
-            for params in self.de_params() {
-                nulls.push(guide_nulls(&cells, &guides, None, params)?);
-                if let Some(strata) = &strata {
-                    nulls.push(guide_nulls(&cells, &guides, Some(strata), params)?);
-                }
-            }
-            ledger.extend(nulls[0].ledger.clone());
-            for nulls in &nulls {
-                self.progress.say(nulls.in_words());
-            }
-        }
-        self.write(run, names::GUIDE_NULLS, &GuideNulls::table_of(&nulls))?;
-        self.write(run, names::GUIDE_LEDGER, &ledger.to_table())?;
-        Ok([names::GUIDE_NULLS, names::GUIDE_LEDGER]
-            .map(str::to_owned)
-            .to_vec())
     }
 
     fn differential_expression(
@@ -544,7 +505,7 @@ impl<'a> Workbench<'a> {
     }
 
     /// How many cells a batch may have, were every gene of the panel detected in each.
-    fn batch_cells(&self, panel: &Panel) -> usize {
+    pub fn batch_cells(&self, panel: &Panel) -> usize {
         let bytes_per_cell = 12 * panel.len().max(1) as u64;
         (self.limits.memory_budget / BATCH_SHARE / bytes_per_cell).max(1) as usize
     }
@@ -560,7 +521,7 @@ impl<'a> Workbench<'a> {
         Ok(file)
     }
 
-    fn write(&self, run: &RunFolder, file: &str, table: &Table) -> Result<()> {
+    pub fn write(&self, run: &RunFolder, file: &str, table: &Table) -> Result<()> {
         Ok(write_table(&run.file(file), table, &[self.simulated_metadata()])?)
     }
 

@@ -46,6 +46,7 @@ mod de_table;
 mod error;
 mod evaluation;
 mod expression;
+mod groups;
 mod guide_nulls;
 mod hvg;
 mod labels;

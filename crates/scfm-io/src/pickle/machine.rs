@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::numpy::Dtype;
+use super::opcodes::name;
 use super::tensors::{self, StorageRecord, TensorRecord};
 use super::{PickleError, Plain};
 use crate::torch::TorchType;
@@ -68,8 +69,8 @@ pub(super) enum Callable {
 /// The stack machine of a pickle, run up to `STOP`.
 pub(super) struct Machine<'a> {
     dialect: Dialect,
-    bytes: &'a [u8],
-    at: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
     opcode: &'static str,
     opcode_at: usize,
     stack: Vec<Value>,
@@ -274,24 +275,6 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn int(&mut self, code: u8) -> Step<i64> {
-        Ok(match code {
-            b'K' => i64::from(self.byte()?),
-            b'M' => i64::from(u16::from_le_bytes(self.array()?)),
-            b'J' => i64::from(i32::from_le_bytes(self.array()?)),
-            _ => {
-                let bytes = self.sized(1)?;
-                if bytes.len() > 8 {
-                    return Err(format!("integer of {} bytes, expected at most 8", bytes.len()));
-                }
-                let negative = bytes.last().is_some_and(|top| top & 0x80 != 0);
-                let mut word = [if negative { 0xff } else { 0 }; 8];
-                word[..bytes.len()].copy_from_slice(bytes);
-                i64::from_le_bytes(word)
-            }
-        })
-    }
-
     fn tuple(&mut self, from: usize) -> Step<()> {
         if from > self.stack.len() {
             return Err(underflow());
@@ -449,47 +432,6 @@ impl<'a> Machine<'a> {
         }
         self.stack.pop().ok_or_else(underflow)
     }
-
-    fn byte(&mut self) -> Step<u8> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
-        Ok(self
-            .take(N)?
-            .try_into()
-            .expect("take gives as many bytes as asked for"))
-    }
-
-    /// A little-endian number of `width` bytes.
-    fn number(&mut self, width: usize) -> Step<u64> {
-        Ok(self
-            .take(width)?
-            .iter()
-            .rev()
-            .fold(0, |n, &byte| n << 8 | u64::from(byte)))
-    }
-
-    /// Bytes after their own length, which takes `width` bytes.
-    fn sized(&mut self, width: usize) -> Step<&'a [u8]> {
-        let length = self.number(width)?;
-        self.take(usize::try_from(length).unwrap_or(usize::MAX))
-    }
-
-    fn line(&mut self) -> Step<Arc<str>> {
-        let rest = &self.bytes[self.at..];
-        let length = rest.iter().position(|&byte| byte == b'\n').ok_or_else(ends)?;
-        self.at += length + 1;
-        std::str::from_utf8(&rest[..length])
-            .map(Into::into)
-            .map_err(|_| "name is not UTF-8".to_owned())
-    }
-
-    fn take(&mut self, n: usize) -> Step<&'a [u8]> {
-        let bytes = self.bytes[self.at..].get(..n).ok_or_else(ends)?;
-        self.at += n;
-        Ok(bytes)
-    }
 }
 
 /// A name from the file, cut and escaped so that a message stays one line.
@@ -504,49 +446,4 @@ fn shown(name: &str) -> String {
 
 fn underflow() -> String {
     "the stack holds too few values".to_owned()
-}
-
-fn ends() -> String {
-    "the file ends here".to_owned()
-}
-
-fn name(code: u8) -> Option<&'static str> {
-    Some(match code {
-        0x80 => "PROTO",
-        0x95 => "FRAME",
-        b'(' => "MARK",
-        b'.' => "STOP",
-        b'}' => "EMPTY_DICT",
-        b'N' => "NONE",
-        0x88 => "NEWTRUE",
-        0x89 => "NEWFALSE",
-        b'K' => "BININT1",
-        b'M' => "BININT2",
-        b'J' => "BININT",
-        0x8a => "LONG1",
-        b'G' => "BINFLOAT",
-        0x8c => "SHORT_BINUNICODE",
-        b'X' => "BINUNICODE",
-        0x8d => "BINUNICODE8",
-        b'C' => "SHORT_BINBYTES",
-        b'B' => "BINBYTES",
-        b')' => "EMPTY_TUPLE",
-        0x85 => "TUPLE1",
-        0x86 => "TUPLE2",
-        0x87 => "TUPLE3",
-        b't' => "TUPLE",
-        0x94 => "MEMOIZE",
-        b'q' => "BINPUT",
-        b'r' => "LONG_BINPUT",
-        b'h' => "BINGET",
-        b'j' => "LONG_BINGET",
-        b'c' => "GLOBAL",
-        0x93 => "STACK_GLOBAL",
-        b'Q' => "BINPERSID",
-        b'R' => "REDUCE",
-        b'b' => "BUILD",
-        b's' => "SETITEM",
-        b'u' => "SETITEMS",
-        _ => return None,
-    })
 }

@@ -8,6 +8,8 @@
 
 mod machine;
 mod numpy;
+mod opcodes;
+mod operands;
 mod tensors;
 
 use std::sync::Arc;
