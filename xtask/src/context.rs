@@ -85,6 +85,8 @@ pub struct Fixture {
     pub model: PathBuf,
     pub references: PathBuf,
     #[serde(default)]
+    pub dataset: toml::Table,
+    #[serde(default)]
     pub parameters: toml::Table,
 }
 
@@ -258,7 +260,7 @@ impl Context {
         let small = match &context.fixture {
             Some(fixture) => context
                 .at_fixture_size(fixture)
-                .map_err(|e| wrong(format!("fixture.parameters: {e}")))?,
+                .map_err(|e| wrong(format!("fixture: {e}")))?,
             None => context.clone(),
         };
         match context.parameters.fault().or_else(|| small.parameters.fault()) {
@@ -267,11 +269,14 @@ impl Context {
         }
     }
 
-    /// The same context with the parameters that its fixture's size asks for.
+    /// The same context with the columns of its fixture and the parameters that the fixture's size asks for.
     pub fn at_fixture_size(&self, fixture: &Fixture) -> Result<Self> {
+        let mut dataset = toml::Table::try_from(&self.dataset)?;
+        dataset.extend(fixture.dataset.clone());
         let mut parameters = toml::Table::try_from(&self.parameters)?;
         parameters.extend(fixture.parameters.clone());
         Ok(Self {
+            dataset: dataset.try_into()?,
             parameters: parameters.try_into()?,
             fixture: None,
             ..self.clone()

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use scfm_core::GeneId;
 
@@ -36,6 +36,14 @@ pub enum Error {
     /// A dictionary that cannot be read.
     #[error(transparent)]
     Dictionary(#[from] scfm_io::Error),
+    /// What is wrong inside a file.
+    #[error("{}: {source}", path.display())]
+    In {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<Error>,
+    },
     /// A configuration that no Geneformer has, or that this program does not compute.
     #[error("model configuration: {key} is {found}, expected {expected}")]
     Config {
@@ -217,4 +225,14 @@ pub enum Error {
     /// Tensor arithmetic.
     #[error("tensor arithmetic: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// The error with the file that it was found in.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Self::In {
+            path: path.to_owned(),
+            source: Box::new(self),
+        }
+    }
 }

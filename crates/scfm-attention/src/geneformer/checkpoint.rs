@@ -58,7 +58,7 @@ impl Checkpoint {
             path: config_path.clone(),
             source,
         })?;
-        config.check()?;
+        config.check().map_err(|error| error.in_file(&config_path))?;
         let (vocabulary, dictionaries) = Dictionaries::load(dictionaries, config.vocab_size)?;
 
         let weights_path = required(folder, "weights", &WEIGHTS)?;

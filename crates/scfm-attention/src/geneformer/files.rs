@@ -100,7 +100,8 @@ impl Dictionaries {
         let mut vocabulary = Vocabulary::new(
             read_token_dictionary(&self.tokens)?,
             read_median_dictionary(&medians)?,
-        )?;
+        )
+        .map_err(|error| error.in_file(&self.tokens))?;
         if let Some(path) = self.file(NAMES) {
             vocabulary = vocabulary.with_names(read_name_dictionary(&path)?);
         }
