@@ -274,7 +274,12 @@ fn a_truncated_list_is_named_and_absent_pairs_are_what_the_user_says() {
         printed.contains("ranked                   500 pairs, 150 in"),
         "{printed}"
     );
+    assert!(
+        !printed.contains("gene permutation"),
+        "permuted scores of a sparse list mostly land where nothing is ranked:\n{printed}"
+    );
     let printed = bench.ok(&[&arguments[..], &["--absent", "lowest", "--out", "lowest"]].concat());
+    assert!(printed.contains("gene permutation"), "{printed}");
     assert!(
         printed.contains("ranked lowest") && printed.contains("ranked                   2,370 pairs"),
         "{printed}"

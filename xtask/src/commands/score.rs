@@ -17,7 +17,7 @@ use crate::commands::evaluate::{Order, carry_out};
 use crate::conclusion::{Findings, close};
 use crate::context::{Context, Dataset, Model, Parameters, References};
 use crate::edge_source::{self, ListedEdges};
-use crate::failure::bad_input;
+use crate::failure::{self, bad_input};
 use crate::inputs::Inputs;
 use crate::list_audit::{self, Judgement};
 use crate::list_print;
@@ -61,16 +61,14 @@ pub fn run(args: &ScoreArgs, progress: Progress) -> Result<()> {
     let mut universes = Vec::new();
     for reference in references {
         let universe = CandidateUniverse::new(&reference.network, &sources, &targets, GeneNames::default());
-        let universe = match universe {
-            Ok(universe) => Ok(universe),
-            Err(error @ scfm_grn::Error::NoSharedGenes { .. }) if references_path.is_dir() => {
-                Err(error.to_string())
-            }
-            Err(error) => return Err(error.into()),
+        // Of a folder, what cannot be judged is told and passed over; a file that was named is an error.
+        let universe = match universe.map_err(anyhow::Error::from).and_then(|universe| {
+            check_size(&universe, budget)?;
+            Ok(universe)
+        }) {
+            Err(error) if references_path.is_dir() => Err(failure::describe(&error, false)),
+            other => Ok(other?),
         };
-        if let Ok(universe) = &universe {
-            check_size(universe, budget)?;
-        }
         universes.push((reference, universe));
     }
 
