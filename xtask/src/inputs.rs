@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use scfm_grn::{Format, ReferenceNetwork};
 
 use crate::args::{AbsentPairs, EvaluateArgs, RankBy, ScoreArgs};
 use crate::context::{Context, Fixture};
@@ -136,6 +137,10 @@ impl Inputs {
             Some(file) if file.is_file() => Some(file.clone()),
             folder => trrust(&context, folder.as_deref(), true)?,
         };
+        // Any file may have been named; one that is not laid out as TRRUST is told before anything is written.
+        if let Some(path) = &trrust {
+            ReferenceNetwork::read(path, Format::Trrust)?;
+        }
         Ok(Self {
             context,
             data: data.to_owned(),

@@ -378,6 +378,24 @@ fn what_cannot_be_judged_gets_one_line() {
         &["list.tsv", "--data", "absent.h5ad"],
         &["absent.h5ad", "no such file"],
     );
+    let screen = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("fixtures/rpe1/screen.h5ad");
+    bench.refused(
+        &[
+            "list.tsv",
+            "--data",
+            screen.to_str().unwrap(),
+            "--references",
+            "net.tsv",
+        ],
+        &["net.tsv, line 1", "TF, target, mode"],
+    );
+    bench.refused(
+        &["list.tsv", "--data", screen.to_str().unwrap()],
+        &["screen.h5ad", "knows 0 of 300 genes"],
+    );
     let printed = text(&bench.run(&["list.tsv"]).stderr);
     assert!(printed.contains("--references"), "{printed}");
     bench.refused(&["list.tsv", "--references", "empty"], &["empty", ".tsv.gz"]);
