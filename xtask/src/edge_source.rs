@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use ndarray::Array2;
 use scfm_attention::geneformer::{Checkpoint, Vocabulary};
-use scfm_core::{EdgeKind, EdgeMatrix, Ledger, Panel};
+use scfm_core::{CountMatrix, EdgeKind, EdgeMatrix, Ledger, Panel};
 use scfm_grn::{Absent, EdgeList, Ranking};
 
 use crate::args::{AbsentPairs, RankBy};
@@ -111,6 +112,11 @@ impl ListedEdges {
     /// less than the weakest.
     pub fn over(&self, panel: &Panel) -> Result<(EdgeMatrix, Ledger)> {
         let mut scores = self.list.scores(panel, panel, self.ranking, Absent::Missing);
+        let mut n_self = 0;
+        for gene in 0..panel.len() {
+            n_self += u64::from(!scores[[gene, gene]].is_nan());
+            scores[[gene, gene]] = f64::NAN;
+        }
         let listed = || scores.iter().copied().filter(|score| score.is_finite());
         let n_kept = listed().count() as u64;
         let (low, high) = listed().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), score| {
@@ -122,10 +128,11 @@ impl ListedEdges {
             } else {
                 low - (high - low).max(1.0) / 100.0
             };
-            scores.mapv_inplace(|score| if score.is_nan() { below } else { score });
-        }
-        for gene in 0..panel.len() {
-            scores[[gene, gene]] = f64::NAN;
+            for ((source, target), score) in scores.indexed_iter_mut() {
+                if source != target && score.is_nan() {
+                    *score = below;
+                }
+            }
         }
         let mut ledger = Ledger::new();
         let n_outside = self
@@ -149,6 +156,7 @@ impl ListedEdges {
             self.list.n_unscored() as u64,
             [] as [&str; 0],
         );
+        ledger.lost("listed pairs", "self pair", n_self, [] as [&str; 0]);
         ledger.kept("listed pairs", n_kept);
         let scores = scores.mapv(|score| score as f32);
         Ok((
@@ -156,6 +164,25 @@ impl ListedEdges {
             ledger,
         ))
     }
+}
+
+/// In how many cells both genes have a count, `[gene, gene]`.
+pub fn codetection(cells: &CountMatrix) -> Array2<u32> {
+    let n = cells.genes().len();
+    let mut counts = Array2::zeros((n, n));
+    for cell in cells.counts().outer_iterator() {
+        let detected: Vec<usize> = cell
+            .iter()
+            .filter(|(_, count)| **count > 0.0)
+            .map(|(gene, _)| gene)
+            .collect();
+        for &source in &detected {
+            for &target in &detected {
+                counts[[source, target]] += u32::from(source != target);
+            }
+        }
+    }
+    counts
 }
 
 /// Tells what was read, and what is not known because the list leaves it out.
@@ -185,4 +212,83 @@ pub fn describe(listed: &ListedEdges) -> Vec<String> {
         listed.record.universe, listed.record.absent
     ));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use sprs::CsMat;
+
+    fn listed(text: &str, absent: AbsentPairs) -> ListedEdges {
+        let list = EdgeList::from_reader("list", text.as_bytes()).unwrap();
+        let file = ListFile {
+            list,
+            simulated: false,
+        };
+        ListedEdges::new(file, None, absent, "panel")
+    }
+
+    fn panel() -> Panel {
+        Panel::new(["A", "B", "C"]).unwrap()
+    }
+
+    #[test]
+    fn a_list_is_laid_over_a_panel_without_self_pairs_and_losses_are_counted() {
+        let (edges, ledger) = listed("A,B,2\nA,A,9\nB,X,5\nC,A,1\n", AbsentPairs::Exclude)
+            .over(&panel())
+            .unwrap();
+        assert_eq!(edges.scores()[[0, 1]], 2.0);
+        assert_eq!(edges.scores().iter().filter(|score| !score.is_nan()).count(), 2);
+        let steps: Vec<_> = ledger
+            .steps()
+            .iter()
+            .map(|s| (s.reason.as_str(), s.count))
+            .collect();
+        assert_eq!(
+            steps,
+            [("a gene is not in the panel", 1), ("self pair", 1), ("kept", 2)]
+        );
+    }
+
+    #[test]
+    fn absent_pairs_that_are_ranked_lowest_have_a_finite_score_below_all_others() {
+        for (text, strongest) in [
+            ("A,B,2\nC,A,1\n", 2.0),
+            ("A,B,2\nC,A,-1\n", 2.0),
+            ("A,B,0\nC,A,0\n", 0.0),
+        ] {
+            let (edges, _) = listed(text, AbsentPairs::Lowest).over(&panel()).unwrap();
+            let scores = edges.scores();
+            let absent = scores[[1, 2]];
+            assert!(
+                absent.is_finite() && absent < scores[[2, 0]] && absent < scores[[0, 1]],
+                "{text}: {absent}"
+            );
+            assert_eq!(scores[[0, 1]], strongest);
+            assert!(scores[[1, 1]].is_nan());
+        }
+    }
+
+    #[test]
+    fn codetection_counts_cells_with_both_genes() {
+        let counts = CsMat::csr_from_dense(
+            array![[1.0, 2.0, 0.0], [3.0, 1.0, 1.0], [0.0, 0.0, 4.0]].view(),
+            0.0,
+        );
+        let cells = CountMatrix::new(panel(), counts, vec![10.0; 3]).unwrap();
+        assert_eq!(codetection(&cells), array![[0, 2, 1], [2, 0, 1], [1, 1, 0]]);
+    }
+
+    #[test]
+    fn the_genes_of_a_list_are_its_vocabulary() {
+        let source = EdgeSource::List(listed("A,B,2\nC,A,1\n", AbsentPairs::Exclude));
+        let vocabulary = source.vocabulary().unwrap();
+        assert!(
+            ["A", "B", "C"]
+                .iter()
+                .all(|gene| vocabulary.token(gene).is_some())
+        );
+        assert_eq!((vocabulary.token("X"), source.depth()), (None, (1, 0)));
+    }
 }

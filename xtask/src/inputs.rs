@@ -146,6 +146,10 @@ impl Inputs {
             Some(file) if file.is_file() => Some(file.clone()),
             folder => trrust(&context, folder.as_deref(), true)?,
         };
+        // Any file may have been named; one that is not laid out as TRRUST is told before anything is written.
+        if let Some(path) = &trrust {
+            ReferenceNetwork::read(path, Format::Trrust)?;
+        }
         Ok(Self {
             context,
             data: data.to_owned(),

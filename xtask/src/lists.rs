@@ -84,7 +84,8 @@ pub fn read_references(path: &Path) -> Result<Vec<Reference>> {
         .map(|entry| entry.map(|e| e.path()))
         .collect::<Result<_, _>>()?;
     files.retain(|file| file.is_file() && is_table(&file_name(file)));
-    files.sort();
+    // The first reference of a role speaks for it: DoRothEA before CollecTRI, of which the plan does not speak by name.
+    files.sort_by_key(|file| (file_name(file).to_lowercase().contains("collectri"), file.clone()));
     if files.is_empty() {
         return Err(bad_input(format!(
             "{}: no reference network in the folder; expected files that end in .csv, .tsv, .csv.gz or .tsv.gz",

@@ -11,6 +11,7 @@ mod failure;
 mod fixture;
 mod inputs;
 mod list_audit;
+mod list_print;
 mod lists;
 mod memory;
 mod progress;

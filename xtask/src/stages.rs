@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use ndarray::Array2;
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
 use scfm_attention::{AbsentPairs, AttentionSums};
 use scfm_baselines::{gene_features, spearman_edges};
@@ -18,7 +17,7 @@ use scfm_perturb::{
 };
 
 use crate::context::{Parameters, default_layer};
-use crate::edge_source::{EdgeSource, ListedEdges};
+use crate::edge_source::{EdgeSource, ListedEdges, codetection};
 use crate::evidence::{names, read_panel};
 use crate::failure::bad_input;
 use crate::inputs::Inputs;
@@ -568,25 +567,6 @@ impl<'a> Workbench<'a> {
         );
         metadata
     }
-}
-
-/// In how many cells both genes have a count, `[gene, gene]`.
-fn codetection(cells: &CountMatrix) -> Array2<u32> {
-    let n = cells.genes().len();
-    let mut counts = Array2::zeros((n, n));
-    for cell in cells.counts().outer_iterator() {
-        let detected: Vec<usize> = cell
-            .iter()
-            .filter(|(_, count)| **count > 0.0)
-            .map(|(gene, _)| gene)
-            .collect();
-        for &source in &detected {
-            for &target in &detected {
-                counts[[source, target]] += u32::from(source != target);
-            }
-        }
-    }
-    counts
 }
 
 /// Consecutive perturbations whose cells together stay below `max_cells`, at least one at a time.

@@ -274,7 +274,12 @@ fn a_truncated_list_is_named_and_absent_pairs_are_what_the_user_says() {
         printed.contains("ranked                   500 pairs, 150 in"),
         "{printed}"
     );
+    assert!(
+        !printed.contains("gene permutation"),
+        "permuted scores of a sparse list mostly land where nothing is ranked:\n{printed}"
+    );
     let printed = bench.ok(&[&arguments[..], &["--absent", "lowest", "--out", "lowest"]].concat());
+    assert!(printed.contains("gene permutation"), "{printed}");
     assert!(
         printed.contains("ranked lowest") && printed.contains("ranked                   2,370 pairs"),
         "{printed}"
@@ -372,6 +377,24 @@ fn what_cannot_be_judged_gets_one_line() {
     bench.refused(
         &["list.tsv", "--data", "absent.h5ad"],
         &["absent.h5ad", "no such file"],
+    );
+    let screen = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("fixtures/rpe1/screen.h5ad");
+    bench.refused(
+        &[
+            "list.tsv",
+            "--data",
+            screen.to_str().unwrap(),
+            "--references",
+            "net.tsv",
+        ],
+        &["net.tsv, line 1", "TF, target, mode"],
+    );
+    bench.refused(
+        &["list.tsv", "--data", screen.to_str().unwrap()],
+        &["screen.h5ad", "knows 0 of 300 genes"],
     );
     let printed = text(&bench.run(&["list.tsv"]).stderr);
     assert!(printed.contains("--references"), "{printed}");

@@ -120,76 +120,176 @@ pub fn layer_selection(
         prespecified < layers.len(),
         "the pre-specified layer is one of them"
     );
-    let mut all = responses.clone();
-    let aligned = |edges: &EdgeMatrix| edges.align(responses.perturbed(), responses.targets());
-    let magnitude = aligned(correlation).mapv_into(f64::abs);
-    let mut scores: Vec<Array2<f64>> = layers.iter().map(aligned).collect();
-    let mut ledger = Ledger::new();
-    let views: Vec<_> = scores
-        .iter()
-        .map(|s| s.view())
-        .chain([magnitude.view()])
-        .collect();
-    let n_lost = all.restrict_to_defined(&views);
-    ledger.lost(
-        "candidate pairs",
-        "score undefined",
-        n_lost as u64,
-        [] as [&str; 0],
-    );
-    let rows = all.evaluable(params.min_positives.max(1), params.min_negatives.max(1));
-    let reason = format!(
-        "fewer than {} positives or {} negatives",
-        params.min_positives, params.min_negatives
-    );
-    let n_lost = all.perturbed().len() - rows.len();
-    ledger.lost("perturbations", reason, n_lost as u64, [] as [&str; 0]);
-    ledger.kept("perturbations", rows.len() as u64);
-    let chosen = all.select(&rows);
-    let select = |scores: &Array2<f64>| scores.select(ndarray::Axis(0), &rows);
-    let magnitude = select(&magnitude);
-    for scores in &mut scores {
-        *scores = select(scores);
+    let (design, ledger) = Design::new(layers, correlation, responses, params)?;
+    let labels = design.labels();
+    let mut training = Vec::new();
+    let mut profile = Vec::new();
+    for layer in 0..layers.len() {
+        let scores = design.scores(layer);
+        training.push(design.training(scores.view()));
+        profile.push(defined(crossed_auroc(scores.view(), labels, &params.limits))?);
     }
-
-    let folds = Folds::new(&chosen, params.n_folds)?;
-    let labels = LabelledGrid {
-        positive: chosen.positive(),
-        candidate: chosen.candidate(),
+    let choose = |with_targets| -> Vec<Choice> {
+        let blocks = design.folds.blocks(with_targets);
+        blocks.map(|block| choose(&training, block)).collect()
     };
-    let tables: Vec<LayerTable> = scores
-        .iter()
-        .map(|s| LayerTable::new(s.view(), labels, &folds))
-        .collect();
-    let judge =
-        |choices: Vec<Choice>| judge(choices, &tables, prespecified, &magnitude, labels, &folds, params);
-    let whole: Vec<f64> = tables
-        .iter()
-        .map(|t| t.training_mean(&folds, None, None))
-        .collect();
+    let whole: Vec<f64> = training.iter().map(|t| t.mean(None, None)).collect();
     let best = best(&whole);
     Ok(LayerSelection {
-        held_out: judge(
-            folds
-                .blocks(true)
-                .map(|block| choose(&tables, &folds, block))
-                .collect(),
-        )?,
-        over_perturbations: judge(
-            folds
-                .blocks(false)
-                .map(|block| choose(&tables, &folds, block))
-                .collect(),
-        )?,
+        held_out: design.judge(choose(true), prespecified)?,
+        over_perturbations: design.judge(choose(false), prespecified)?,
         best_on_all: (best, whole[best]),
-        profile: scores
-            .iter()
-            .map(|s| Ok(defined(crossed_auroc(s.view(), labels, &params.limits))?))
-            .collect::<Result<_, Error>>()?,
-        correlation: LayerTable::new(magnitude.view(), labels, &folds).training_mean(&folds, None, None),
-        n_perturbations: rows.len(),
+        profile,
+        correlation: design.training(design.magnitude.view()).mean(None, None),
+        n_perturbations: design.responses.perturbed().len(),
         ledger,
     })
+}
+
+/// The evaluable perturbations with the candidates on which all scores are defined. Scores of layers are laid over it
+/// one at a time: a deep model over a large panel has gigabytes of them.
+struct Design<'a> {
+    layers: &'a [EdgeMatrix],
+    responses: Responses,
+    /// |ρ|.
+    magnitude: Array2<f64>,
+    folds: Folds,
+    limits: CrossedLimits,
+}
+
+impl<'a> Design<'a> {
+    fn new(
+        layers: &'a [EdgeMatrix],
+        correlation: &EdgeMatrix,
+        responses: &Responses,
+        params: &LayerSelectionParams,
+    ) -> Result<(Self, Ledger), Error> {
+        let mut all = responses.clone();
+        let n_lost: usize = layers
+            .iter()
+            .chain([correlation])
+            .map(|edges| all.restrict_to_defined(&[align(edges, responses).view()]))
+            .sum();
+        let mut ledger = Ledger::new();
+        let nobody = [] as [&str; 0];
+        ledger.lost("candidate pairs", "score undefined", n_lost as u64, nobody);
+        let rows = all.evaluable(params.min_positives.max(1), params.min_negatives.max(1));
+        let reason = format!(
+            "fewer than {} positives or {} negatives",
+            params.min_positives, params.min_negatives
+        );
+        let n_lost = all.perturbed().len() - rows.len();
+        ledger.lost("perturbations", reason, n_lost as u64, nobody);
+        ledger.kept("perturbations", rows.len() as u64);
+        let responses = all.select(&rows);
+        let design = Self {
+            layers,
+            magnitude: align(correlation, &responses).mapv_into(f64::abs),
+            folds: Folds::new(&responses, params.n_folds)?,
+            responses,
+            limits: params.limits,
+        };
+        Ok((design, ledger))
+    }
+
+    fn labels(&self) -> LabelledGrid<'_> {
+        LabelledGrid {
+            positive: self.responses.positive(),
+            candidate: self.responses.candidate(),
+        }
+    }
+
+    fn scores(&self, layer: usize) -> Array2<f64> {
+        align(&self.layers[layer], &self.responses)
+    }
+
+    /// The candidates of a perturbation in blocks of equal scores, lowest first.
+    fn blocks(&self, row: usize, scores: ArrayView2<'_, f64>) -> Vec<Vec<usize>> {
+        let candidate = self.responses.candidate();
+        let score = |target: usize| scores[[row, target]];
+        let mut order: Vec<usize> = (0..scores.ncols()).filter(|&t| candidate[[row, t]]).collect();
+        order.sort_unstable_by(|&a, &b| score(a).total_cmp(&score(b)));
+        order
+            .chunk_by(|&a, &b| score(a) == score(b))
+            .map(<[usize]>::to_vec)
+            .collect()
+    }
+
+    /// What a choice may be made on.
+    fn training(&self, scores: ArrayView2<'_, f64>) -> Training<'_> {
+        let positive = self.responses.positive();
+        let rows: Vec<Vec<f64>> = (0..scores.nrows())
+            .into_par_iter()
+            .map(|row| {
+                let blocks = self.blocks(row, scores);
+                let without = |fold| {
+                    let kept = |target: usize| self.folds.of_target[target] != fold;
+                    auroc(&blocks, |target| positive[[row, target]], kept)
+                };
+                (0..=self.folds.n).map(without).collect()
+            })
+            .collect();
+        Training {
+            aurocs: Array2::from_shape_fn((rows.len(), self.folds.n + 1), |(row, fold)| rows[row][fold]),
+            folds: &self.folds,
+        }
+    }
+
+    /// Mid-ranks of the candidates within their perturbation, `NaN` elsewhere.
+    fn ranks(&self, scores: ArrayView2<'_, f64>) -> Array2<f64> {
+        let rows: Vec<Vec<f64>> = (0..scores.nrows())
+            .into_par_iter()
+            .map(|row| {
+                let mut ranks = vec![f64::NAN; scores.ncols()];
+                let mut below = 0;
+                for block in self.blocks(row, scores) {
+                    for &target in &block {
+                        ranks[target] = below as f64 + (block.len() + 1) as f64 / 2.0;
+                    }
+                    below += block.len();
+                }
+                ranks
+            })
+            .collect();
+        Array2::from_shape_fn(scores.dim(), |(row, target)| rows[row][target])
+    }
+
+    /// Puts the chosen layers' ranks together and compares.
+    fn judge(&self, choices: Vec<Choice>, prespecified: usize) -> Result<Selected, Error> {
+        let n = self.folds.n;
+        let mut layer_of = vec![0; n * n];
+        for choice in &choices {
+            for fold in choice.target_fold.map_or(0..n, |fold| fold..fold + 1) {
+                layer_of[choice.perturbation_fold * n + fold] = choice.layer;
+            }
+        }
+        let mut held_out = Array2::from_elem(self.magnitude.dim(), f64::NAN);
+        for layer in (0..self.layers.len()).filter(|layer| layer_of.contains(layer)) {
+            let ranks = self.ranks(self.scores(layer).view());
+            for ((pair, place), &rank) in held_out.indexed_iter_mut().zip(&ranks) {
+                let block = self.folds.of_perturbation[pair.0] * n + self.folds.of_target[pair.1];
+                if layer_of[block] == layer {
+                    *place = rank;
+                }
+            }
+        }
+        let against = |other: ArrayView2<'_, f64>| {
+            let difference = crossed_difference(held_out.view(), other, self.labels(), &self.limits);
+            Ok::<_, Error>(defined(difference)?)
+        };
+        let aurocs = scfm_stats::row_aurocs(held_out.view(), self.labels())?;
+        let aurocs: Vec<f64> = aurocs.into_iter().filter_map(Result::ok).collect();
+        Ok(Selected {
+            mean: aurocs.iter().sum::<f64>() / aurocs.len() as f64,
+            against_correlation: against(self.magnitude.view())?,
+            against_prespecified: against(self.scores(prespecified).view())?,
+            choices,
+        })
+    }
+}
+
+fn align(edges: &EdgeMatrix, responses: &Responses) -> Array2<f64> {
+    edges.align(responses.perturbed(), responses.targets())
 }
 
 /// Which perturbations and which targets are held out together.
@@ -225,86 +325,32 @@ impl Folds {
     }
 }
 
-/// The AUROCs that choices are made on, and the ranks that chosen layers are put together from.
-struct LayerTable {
+/// The AUROCs of one score that choices are made on.
+struct Training<'a> {
     /// `[perturbation, fold]`: AUROC over the targets outside the fold; the last column over all targets. `NaN` where a
     /// class is missing.
     aurocs: Array2<f64>,
-    /// Mid-rank of each candidate within its perturbation.
-    ranks: Array2<f64>,
+    folds: &'a Folds,
 }
 
-impl LayerTable {
-    fn new(scores: ArrayView2<'_, f64>, labels: LabelledGrid<'_>, folds: &Folds) -> Self {
-        let rows: Vec<(Vec<f64>, Vec<f64>)> = (0..scores.nrows())
-            .into_par_iter()
-            .map(|row| {
-                let mut order: Vec<usize> = (0..scores.ncols())
-                    .filter(|&t| labels.candidate[[row, t]])
-                    .collect();
-                let score = |t: usize| scores[[row, t]];
-                order.sort_unstable_by(|&a, &b| score(a).total_cmp(&score(b)).then(a.cmp(&b)));
-                let blocks: Vec<&[usize]> = order.chunk_by(|&a, &b| score(a) == score(b)).collect();
-                let mut ranks = vec![f64::NAN; scores.ncols()];
-                let mut below = 0;
-                for block in &blocks {
-                    for &target in *block {
-                        ranks[target] = below as f64 + (block.len() + 1) as f64 / 2.0;
-                    }
-                    below += block.len();
-                }
-                let without = |fold| {
-                    auroc(
-                        &blocks,
-                        |t| labels.positive[[row, t]],
-                        |t| folds.of_target[t] != fold,
-                    )
-                };
-                ((0..=folds.n).map(without).collect(), ranks)
-            })
-            .collect();
-        Self {
-            aurocs: Array2::from_shape_fn((rows.len(), folds.n + 1), |(row, fold)| rows[row].0[fold]),
-            ranks: Array2::from_shape_fn(scores.dim(), |(row, target)| rows[row].1[target]),
-        }
-    }
-
+impl Training<'_> {
     /// Mean over the perturbations outside a fold of the AUROC over the targets outside another; `NaN` where no
     /// perturbation has one.
-    fn training_mean(&self, folds: &Folds, perturbations: Option<usize>, targets: Option<usize>) -> f64 {
-        let column = self.aurocs.column(targets.unwrap_or(folds.n));
+    fn mean(&self, perturbations: Option<usize>, targets: Option<usize>) -> f64 {
+        let column = self.aurocs.column(targets.unwrap_or(self.folds.n));
         let training = column
             .iter()
-            .zip(&folds.of_perturbation)
+            .zip(&self.folds.of_perturbation)
             .filter(|&(auroc, &fold)| Some(fold) != perturbations && !auroc.is_nan());
         let (sum, n) = training.fold((0.0, 0), |(sum, n), (auroc, _)| (sum + auroc, n + 1));
         sum / f64::from(n)
     }
 }
 
-/// AUROC over the positions that are `kept` of sorted blocks of ties; `NaN` where a class is missing.
-fn auroc(blocks: &[&[usize]], positive: impl Fn(usize) -> bool, kept: impl Fn(usize) -> bool) -> f64 {
-    let (mut doubled, mut n_pos, mut n_neg) = (0u64, 0u64, 0u64);
-    for block in blocks {
-        let (mut tied_pos, mut tied_neg) = (0, 0);
-        for &position in block.iter().filter(|&&position| kept(position)) {
-            if positive(position) {
-                tied_pos += 1;
-            } else {
-                tied_neg += 1;
-            }
-        }
-        doubled += tied_pos * (2 * n_neg + tied_neg);
-        n_pos += tied_pos;
-        n_neg += tied_neg;
-    }
-    doubled as f64 / (2 * n_pos * n_neg) as f64
-}
-
-fn choose(tables: &[LayerTable], folds: &Folds, block: (usize, Option<usize>)) -> Choice {
-    let means: Vec<f64> = tables
+fn choose(layers: &[Training<'_>], block: (usize, Option<usize>)) -> Choice {
+    let means: Vec<f64> = layers
         .iter()
-        .map(|table| table.training_mean(folds, Some(block.0), block.1))
+        .map(|layer| layer.mean(Some(block.0), block.1))
         .collect();
     let layer = best(&means);
     Choice {
@@ -326,40 +372,21 @@ fn best(means: &[f64]) -> usize {
     best
 }
 
-fn judge(
-    choices: Vec<Choice>,
-    tables: &[LayerTable],
-    prespecified: usize,
-    magnitude: &Array2<f64>,
-    labels: LabelledGrid<'_>,
-    folds: &Folds,
-    params: &LayerSelectionParams,
-) -> Result<Selected, Error> {
-    let mut layer_of = vec![0; folds.n * folds.n];
-    for choice in &choices {
-        let targets = choice.target_fold.map_or(0..folds.n, |fold| fold..fold + 1);
-        for fold in targets {
-            layer_of[choice.perturbation_fold * folds.n + fold] = choice.layer;
+/// AUROC over the positions that are `kept` of sorted blocks of ties; `NaN` where a class is missing.
+fn auroc(blocks: &[Vec<usize>], positive: impl Fn(usize) -> bool, kept: impl Fn(usize) -> bool) -> f64 {
+    let (mut doubled, mut n_pos, mut n_neg) = (0u64, 0u64, 0u64);
+    for block in blocks {
+        let (mut tied_pos, mut tied_neg) = (0, 0);
+        for &position in block.iter().filter(|&&position| kept(position)) {
+            if positive(position) {
+                tied_pos += 1;
+            } else {
+                tied_neg += 1;
+            }
         }
+        doubled += tied_pos * (2 * n_neg + tied_neg);
+        n_pos += tied_pos;
+        n_neg += tied_neg;
     }
-    let held_out = Array2::from_shape_fn(magnitude.dim(), |(row, target)| {
-        let block = folds.of_perturbation[row] * folds.n + folds.of_target[target];
-        tables[layer_of[block]].ranks[[row, target]]
-    });
-    let against = |other: ArrayView2<'_, f64>| -> Result<_, Error> {
-        Ok(defined(crossed_difference(
-            held_out.view(),
-            other,
-            labels,
-            &params.limits,
-        ))?)
-    };
-    let aurocs = scfm_stats::row_aurocs(held_out.view(), labels)?;
-    let aurocs: Vec<f64> = aurocs.into_iter().filter_map(Result::ok).collect();
-    Ok(Selected {
-        mean: aurocs.iter().sum::<f64>() / aurocs.len() as f64,
-        against_correlation: against(magnitude.view())?,
-        against_prespecified: against(tables[prespecified].ranks.view())?,
-        choices,
-    })
+    doubled as f64 / (2 * n_pos * n_neg) as f64
 }

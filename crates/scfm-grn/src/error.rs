@@ -63,7 +63,7 @@ pub enum Error {
         "{}, line {line}: columns {found}; expected a source ({sources}), a target ({targets}) and a score ({scores}); \
          rename them",
         path.display(), sources = few(crate::edge_list::SOURCES), targets = few(crate::edge_list::TARGETS),
-        scores = few(crate::scored_list::SCORES)
+        scores = few(crate::list_reader::SCORES)
     )]
     Header {
         /// The file.

@@ -45,6 +45,7 @@ mod edge_list;
 mod error;
 mod fixed_degrees;
 mod lines;
+mod list_reader;
 mod mixing;
 mod network;
 mod recovery;

@@ -1,35 +1,13 @@
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use ndarray::Array2;
-use scfm_core::{GeneId, Panel};
+use scfm_core::Panel;
 
 use crate::Error;
-use crate::edge_list::{SOURCES, TARGETS};
-use crate::lines::{Splitter, broken, each_line};
-
-/// Names of the column of scores, in any case, the most telling first.
-pub(crate) const SCORES: &[&str] = &[
-    "score",
-    "importance",
-    "edgeweight",
-    "weight",
-    "edge_weight",
-    "edge_score",
-    "abs_score",
-    "abs_weight",
-    "abs",
-    "attention",
-    "correlation",
-    "rho",
-    "coefficient",
-    "coef",
-    "confidence",
-    "probability",
-    "value",
-];
+use crate::lines::broken;
+use crate::list_reader::{self, Builder};
 
 /// The scored pairs that a method gives, as it gives them: perhaps all of its panel, perhaps its best only.
 ///
@@ -50,11 +28,11 @@ pub(crate) const SCORES: &[&str] = &[
 /// ```
 #[derive(Debug, Clone)]
 pub struct EdgeList {
-    name: String,
-    genes: Panel,
-    edges: Vec<ScoredEdge>,
-    layout: String,
-    n_unscored: usize,
+    pub(crate) name: String,
+    pub(crate) genes: Panel,
+    pub(crate) edges: Vec<ScoredEdge>,
+    pub(crate) layout: String,
+    pub(crate) n_unscored: usize,
 }
 
 /// A directed pair with its score; genes by their position in [`EdgeList::genes`].
@@ -149,7 +127,7 @@ impl EdgeList {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| broken(path, source))?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Self::parse(path, &name, BufReader::new(file))
+        list_reader::read(path, &name, BufReader::new(file))
     }
 
     /// Reads a list from `reader`, plain or gzip; `name` stands for the file in errors.
@@ -165,77 +143,36 @@ impl EdgeList {
     /// [`Error::Gene`], [`Error::Weight`], [`Error::Quote`], [`Error::NotUtf8`]; [`Error::Empty`] where no scored pair is
     /// left, [`Error::Read`] for a broken stream, [`Error::TooLarge`] beyond 1 GiB of text.
     pub fn from_reader(name: &str, reader: impl Read) -> Result<Self, Error> {
-        Self::parse(Path::new(name), name, BufReader::new(reader))
+        list_reader::read(Path::new(name), name, BufReader::new(reader))
     }
 
     /// A list of rows from elsewhere: source, target, score; `None` where a pair has none. `layout` says in words what
     /// was taken for what.
     ///
     /// # Errors
-    /// [`Error::Empty`] where no row has a score.
+    /// [`Error::Empty`] where no row has a score, [`Error::Weight`] for an infinite one.
     pub fn new<'a>(
         name: &str,
         layout: &str,
         rows: impl IntoIterator<Item = (&'a str, &'a str, Option<f64>)>,
     ) -> Result<Self, Error> {
         let mut builder = Builder::default();
-        for (source, target, score) in rows {
+        for (row, (source, target, score)) in rows.into_iter().enumerate() {
+            if let Some(infinite) = score.filter(|score| score.is_infinite()) {
+                return Err(Error::Weight {
+                    path: name.into(),
+                    line: row as u64 + 1,
+                    found: infinite.to_string(),
+                });
+            }
             builder.push(source, target, score);
         }
         builder.finish(Path::new(name), name, layout.to_owned())
     }
 
-    fn parse(path: &Path, name: &str, input: impl BufRead) -> Result<Self, Error> {
-        let mut builder = Builder::default();
-        let mut reading: Option<(Splitter, Columns, String)> = None;
-        each_line(path, input, |number, line| {
-            let is_first = reading.is_none();
-            let (splitter, columns, layout) =
-                reading.get_or_insert_with(|| (Splitter::of(line), Columns::FIRST_THREE, String::new()));
-            let fields = splitter.split(line).ok_or_else(|| Error::Quote {
-                path: path.to_owned(),
-                line: number,
-            })?;
-            let row = Row {
-                path,
-                number,
-                fields: &fields,
-            };
-            if is_first {
-                let header;
-                (*columns, header) = row.columns()?;
-                *layout = columns.in_words(header.then_some(&fields));
-                if header {
-                    return Ok(());
-                }
-            }
-            // R writes row names without a name of their own: the rows have one field more than the header.
-            if columns.n_named == Some(fields.len() - 1)
-                && builder.edges.is_empty()
-                && builder.n_unscored == 0
-            {
-                columns.shift();
-            }
-            let (source, target) = (
-                row.gene(columns.source, "source")?,
-                row.gene(columns.target, "target")?,
-            );
-            builder.push(source, target, row.score(columns.score)?);
-            Ok(())
-        })?;
-        let layout = reading.map(|(_, _, layout)| layout).unwrap_or_default();
-        builder.finish(path, name, layout)
-    }
-
     /// Positions of source, target and score among the names of columns, as [`EdgeList::from_reader`] finds them.
     pub fn columns(names: &[&str]) -> Option<[usize; 3]> {
-        let find = |wanted: &[&str]| {
-            let named = |name: &&str| names.iter().position(|field| field.eq_ignore_ascii_case(name));
-            wanted.iter().find_map(named)
-        };
-        let (source, target) = (find(SOURCES)?, find(TARGETS)?);
-        let third = (names.len() == 3).then(|| 3 - source - target);
-        Some([source, target, find(SCORES).or(third)?])
+        list_reader::columns(names)
     }
 
     /// The name of the list: its file name.
@@ -354,174 +291,4 @@ fn is_round(n: usize) -> bool {
         leading /= 10;
     }
     n >= 100 && leading < 100 && n / leading.max(1) >= 100
-}
-
-#[derive(Default)]
-struct Builder {
-    position: HashMap<String, usize>,
-    genes: Vec<GeneId>,
-    edges: Vec<ScoredEdge>,
-    n_unscored: usize,
-}
-
-impl Builder {
-    fn push(&mut self, source: &str, target: &str, score: Option<f64>) {
-        let Some(score) = score.filter(|score| !score.is_nan()) else {
-            self.n_unscored += 1;
-            return;
-        };
-        let edge = ScoredEdge {
-            source: self.intern(source),
-            target: self.intern(target),
-            score,
-        };
-        self.edges.push(edge);
-    }
-
-    fn intern(&mut self, gene: &str) -> usize {
-        if let Some(&position) = self.position.get(gene) {
-            return position;
-        }
-        self.genes.push(GeneId::from(gene));
-        self.position.insert(gene.to_owned(), self.genes.len() - 1);
-        self.genes.len() - 1
-    }
-
-    fn finish(self, path: &Path, name: &str, layout: String) -> Result<EdgeList, Error> {
-        if self.edges.is_empty() {
-            return Err(Error::Empty {
-                path: path.to_owned(),
-            });
-        }
-        Ok(EdgeList {
-            name: name.to_owned(),
-            genes: Panel::new(self.genes)?,
-            edges: self.edges,
-            layout,
-            n_unscored: self.n_unscored,
-        })
-    }
-}
-
-/// Where a list keeps what.
-#[derive(Clone, Copy)]
-struct Columns {
-    source: usize,
-    target: usize,
-    score: usize,
-    /// Number of columns that the header names, where there is one.
-    n_named: Option<usize>,
-}
-
-impl Columns {
-    const FIRST_THREE: Self = Self {
-        source: 0,
-        target: 1,
-        score: 2,
-        n_named: None,
-    };
-
-    fn shift(&mut self) {
-        *self = Self {
-            source: self.source + 1,
-            target: self.target + 1,
-            score: self.score + 1,
-            n_named: None,
-        };
-    }
-
-    fn in_words(&self, header: Option<&Vec<&str>>) -> String {
-        match header {
-            Some(names) => format!(
-                "source = {}, target = {}, score = {}",
-                names[self.source], names[self.target], names[self.score]
-            ),
-            None => "no header: source, target, score".to_owned(),
-        }
-    }
-}
-
-struct Row<'a> {
-    path: &'a Path,
-    number: u64,
-    fields: &'a [&'a str],
-}
-
-impl<'a> Row<'a> {
-    /// The columns that this first line stands for, and whether it is a header.
-    fn columns(&self) -> Result<(Columns, bool), Error> {
-        if let Some([source, target, score]) = EdgeList::columns(self.fields) {
-            let columns = Columns {
-                source,
-                target,
-                score,
-                n_named: Some(self.fields.len()),
-            };
-            return Ok((columns, true));
-        }
-        match self.fields.get(2) {
-            Some(score) if parse_score(score).is_some() => Ok((Columns::FIRST_THREE, false)),
-            _ => Err(self.header()),
-        }
-    }
-
-    fn gene(&self, column: usize, role: &'static str) -> Result<&'a str, Error> {
-        match self.fields.get(column) {
-            Some(gene) if !gene.is_empty() && !gene.contains(char::is_control) => Ok(gene),
-            Some(gene) => Err(Error::Gene {
-                path: self.path.to_owned(),
-                line: self.number,
-                role,
-                found: gene.chars().take(40).collect(),
-            }),
-            None => Err(self.too_short()),
-        }
-    }
-
-    fn score(&self, column: usize) -> Result<Option<f64>, Error> {
-        let Some(field) = self.fields.get(column) else {
-            // An empty last field was cut off with its separator.
-            return if column == self.fields.len() {
-                Ok(None)
-            } else {
-                Err(self.too_short())
-            };
-        };
-        parse_score(field).ok_or_else(|| Error::Weight {
-            path: self.path.to_owned(),
-            line: self.number,
-            found: field.chars().take(40).collect(),
-        })
-    }
-
-    fn too_short(&self) -> Error {
-        Error::Fields {
-            path: self.path.to_owned(),
-            line: self.number,
-            found: self.fields.len(),
-            expected: "a source, a target and a score as in the first line",
-        }
-    }
-
-    fn header(&self) -> Error {
-        let shown: Vec<String> = self
-            .fields
-            .iter()
-            .take(6)
-            .map(|f| f.chars().take(30).collect())
-            .collect();
-        Error::Header {
-            path: self.path.to_owned(),
-            line: self.number,
-            found: shown.join(", "),
-        }
-    }
-}
-
-/// A score, `Some(None)` where the field says that there is none, `None` where it is no number.
-fn parse_score(field: &str) -> Option<Option<f64>> {
-    if ["", "na", "nan", "null", "none"].contains(&field.to_ascii_lowercase().as_str()) {
-        return Some(None);
-    }
-    field.parse::<f64>().ok().map(Some)
 }

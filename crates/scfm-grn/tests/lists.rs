@@ -98,6 +98,10 @@ fn what_is_not_understood_is_named_by_its_line() {
             "A,B,1\nB,C,much\n",
             "list, line 2: weight \"much\" is no finite number",
         ),
+        (
+            "A,B,1\nB,C,inf\n",
+            "list, line 2: weight \"inf\" is no finite number",
+        ),
         ("A,B,1\nB,,2\n", "list, line 2: \"\" is no target gene"),
         (
             "# made by hand\nA,B,1\nB\n",
@@ -108,6 +112,20 @@ fn what_is_not_understood_is_named_by_its_line() {
         let error = read(text).unwrap_err().to_string();
         assert!(error.starts_with(message), "{text:?}: {error}");
     }
+}
+
+#[test]
+fn rows_from_elsewhere_are_held_to_the_same() {
+    let rows = [
+        ("A", "B", Some(1.0)),
+        ("A", "C", None),
+        ("B", "C", Some(f64::NAN)),
+    ];
+    let list = EdgeList::new("rows", "by hand", rows).unwrap();
+    assert_eq!((edges(&list), list.n_unscored()), (vec![("A", "B", 1.0)], 2));
+    let infinite = EdgeList::new("rows", "by hand", [("A", "B", Some(f64::NEG_INFINITY))]);
+    assert!(matches!(infinite, Err(Error::Weight { line: 1, .. })));
+    assert!(matches!(EdgeList::new("rows", "", []), Err(Error::Empty { .. })));
 }
 
 #[test]

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn covers_chance_about_as_often_as_it_says() {
-        for (n_pos, n_neg) in [(2, 12), (3, 9), (4, 8), (6, 6)] {
+        for (n_pos, n_neg) in [(2, 12), (2, 40), (3, 9), (3, 30), (4, 8), (5, 20), (6, 6)] {
             let pairs = (n_pos * n_neg) as f64;
             let covered: f64 = null_distribution(n_pos, n_neg)
                 .into_iter()
@@ -85,6 +85,18 @@ mod tests {
                 .map(|(_, p)| p)
                 .sum();
             assert!((0.925..0.985).contains(&covered), "{n_pos} × {n_neg}: {covered}");
+        }
+    }
+
+    /// Under chance a single positive stands anywhere with the same probability, also first or last.
+    #[test]
+    fn a_single_positive_never_excludes_chance() {
+        for n_neg in [1, 20, 400] {
+            let extremes = [0.0, 1.0].map(|auroc| auroc_interval(auroc, 1, n_neg));
+            assert!(
+                extremes.iter().all(|interval| interval.contains(0.5)),
+                "{n_neg}: {extremes:?}"
+            );
         }
     }
 

@@ -5,11 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use ndarray::Array2;
-use scfm_core::{Column, Ledger, Orientation, Table};
-use scfm_grn::{
-    CandidateUniverse, DegreeNull, DegreeNullParams, EdgeList, GeneNames, beeline, degree_null, dream5,
-    thousands,
-};
+use scfm_core::{Ledger, Orientation};
+use scfm_grn::{CandidateUniverse, DegreeNull, DegreeNullParams, GeneNames, degree_null, thousands};
 use scfm_io::{Backend, ReadLimits, content_hash};
 use scfm_report::{Block, Meta, Need, Plan, Registry, Section};
 use scfm_stats::{TestResult, Undefined};
@@ -20,9 +17,10 @@ use crate::commands::evaluate::{Order, carry_out};
 use crate::conclusion::{Findings, close};
 use crate::context::{Context, Dataset, Model, Parameters, References};
 use crate::edge_source::{self, ListedEdges};
-use crate::failure::bad_input;
+use crate::failure::{self, bad_input};
 use crate::inputs::Inputs;
 use crate::list_audit::{self, Judgement};
+use crate::list_print;
 use crate::lists::{self, ListFile, Reference, Role};
 use crate::progress::Progress;
 use crate::record::{self, InputFile, RunRecord};
@@ -48,8 +46,8 @@ pub fn run(args: &ScoreArgs, backend: Backend, progress: Progress) -> Result<()>
     let list = || Ok::<_, anyhow::Error>(ListFile::read(&args.edges)?.list);
     match args.scorer {
         Scorer::Scfm => {}
-        Scorer::Beeline => return print_beeline(&list()?, references_path),
-        Scorer::Dream5 => return print_dream5(&list()?, references_path),
+        Scorer::Beeline => return list_print::beeline(&list()?, references_path),
+        Scorer::Dream5 => return list_print::dream5(&list()?, references_path),
     }
     let genes = lists::universe(&args.universe)?;
     let references = lists::read_references(references_path)?;
@@ -63,16 +61,14 @@ pub fn run(args: &ScoreArgs, backend: Backend, progress: Progress) -> Result<()>
     let mut universes = Vec::new();
     for reference in references {
         let universe = CandidateUniverse::new(&reference.network, &sources, &targets, GeneNames::default());
-        let universe = match universe {
-            Ok(universe) => Ok(universe),
-            Err(error @ scfm_grn::Error::NoSharedGenes { .. }) if references_path.is_dir() => {
-                Err(error.to_string())
-            }
-            Err(error) => return Err(error.into()),
+        // Of a folder, what cannot be judged is told and passed over; a file that was named is an error.
+        let universe = match universe.map_err(anyhow::Error::from).and_then(|universe| {
+            check_size(&universe, budget)?;
+            Ok(universe)
+        }) {
+            Err(error) if references_path.is_dir() => Err(failure::describe(&error, false)),
+            other => Ok(other?),
         };
-        if let Ok(universe) = &universe {
-            check_size(universe, budget)?;
-        }
         universes.push((reference, universe));
     }
 
@@ -262,7 +258,7 @@ impl Audit<'_> {
             });
         }
         self.blocks.push(Block::Ledger(universe.ledger().clone()));
-        print(&name, before, &universe, &judgement, degrees.as_ref());
+        list_print::judgement(&name, before, &universe, &judgement, degrees.as_ref());
         self.judged.push((name, judgement));
         Ok(())
     }
@@ -388,157 +384,5 @@ fn meta(record: &RunRecord) -> Meta {
     Meta {
         title: format!("{} against reference networks", record.context.cell_type),
         facts,
-    }
-}
-
-fn print(
-    name: &str,
-    (n_candidates, n_positives): (usize, usize),
-    universe: &CandidateUniverse,
-    judgement: &Judgement,
-    degrees: Option<&DegreeNull>,
-) {
-    println!("\n{name}");
-    let line = |what: &str, value: String| println!("  {what:<24} {value}");
-    for step in universe.ledger().steps() {
-        if step.subject != "candidate pairs" {
-            line(&step.reason, thousands(step.count as usize));
-        }
-    }
-    let recovery = &judgement.recovery;
-    line(
-        "candidates",
-        format!(
-            "{} pairs of {} TFs, {} in the reference",
-            thousands(n_candidates),
-            thousands(universe.tfs().len()),
-            thousands(n_positives)
-        ),
-    );
-    line(
-        "ranked",
-        format!(
-            "{} pairs, {} in the reference",
-            thousands(recovery.n_pairs),
-            thousands(recovery.n_pos)
-        ),
-    );
-    let show = |value: &Result<f64, Undefined>| match value {
-        Ok(value) => format!("{value:.4}"),
-        Err(reason) => reason.to_string(),
-    };
-    line("AUROC", show(&recovery.auroc));
-    line(
-        "AUPRC",
-        match &recovery.average_precision {
-            Ok(precision) => format!("{:.4} (base rate {:.4})", precision.value, precision.base_rate),
-            Err(reason) => reason.to_string(),
-        },
-    );
-    line("early precision ratio", show(&recovery.early_precision_ratio));
-    for top in recovery.top_k.iter().flatten() {
-        line(
-            &format!("F1 of the best {}", thousands(top.k)),
-            format!("{:.4} (at most {:.4})", top.f1, top.f1_ceiling),
-        );
-    }
-    line(
-        "TF × target",
-        match &judgement.crossed {
-            Ok(crossed) => {
-                let ci = crossed
-                    .test
-                    .ci
-                    .map(|ci| format!(" [{:.4}, {:.4}]", ci.low, ci.high));
-                format!(
-                    "mean AUROC over {} TFs {:.4}{}, p = {}",
-                    judgement.n_tfs,
-                    crossed.mean,
-                    ci.unwrap_or_default(),
-                    crossed.test.p
-                )
-            }
-            Err(reason) => undecided(reason),
-        },
-    );
-    if let Ok(permutation) = &judgement.permutation {
-        line(
-            "gene permutation",
-            format!("any association: p = {}", permutation.p),
-        );
-    }
-    let Some(null) = degrees else { return };
-    line(
-        "degree null",
-        match &null.test {
-            Ok(test) => format!(
-                "0.5 {:+.4} from degrees {:+.4} beyond them, z = {}, p = {}",
-                null.degree_share(),
-                null.residual_share(),
-                null.z
-                    .as_ref()
-                    .map_or_else(ToString::to_string, |z| format!("{z:.2}")),
-                test.p
-            ),
-            Err(reason) => undecided(reason),
-        },
-    );
-}
-
-/// A reason that says of itself that nothing is decided, or is made to.
-fn undecided(reason: &Undefined) -> String {
-    let reason = reason.to_string();
-    if reason.starts_with("not decidable") {
-        reason
-    } else {
-        format!("not decidable: {reason}")
-    }
-}
-
-fn print_beeline(list: &EdgeList, references: &Path) -> Result<()> {
-    for reference in lists::read_references(references)? {
-        let found = beeline(list, &reference.network)?;
-        let mut table = Table::new(1);
-        for (name, value) in [
-            ("auroc", &found.auroc),
-            ("auprc", &found.auprc),
-            ("average_precision", &found.average_precision),
-        ] {
-            table.push(name, Column::numbers([value.clone().unwrap_or(f64::NAN)]))?;
-        }
-        println!(
-            "{} against {} by BEELINE: {} genes, {} pairs, {} in the reference",
-            list.name(),
-            reference.network.name(),
-            found.n_genes,
-            thousands(found.n_pairs),
-            thousands(found.n_pos)
-        );
-        print_row(&table);
-    }
-    Ok(())
-}
-
-fn print_dream5(list: &EdgeList, references: &Path) -> Result<()> {
-    let gold = ListFile::read(references)?.list;
-    let found = dream5(list, &gold)?;
-    println!(
-        "{} against {} by DREAM5: {} pairs judged, {} in the reference, {} listed",
-        list.name(),
-        gold.name(),
-        thousands(found.n_gold),
-        thousands(found.n_pos),
-        thousands(found.n_listed)
-    );
-    let table = Table::new(1)
-        .with("auroc", Column::numbers([found.auroc.unwrap_or(f64::NAN)]))?
-        .with("aupr", Column::numbers([found.aupr.unwrap_or(f64::NAN)]))?;
-    print_row(&table);
-    Ok(())
-}
-
-fn print_row(table: &Table) {
-    for (name, column) in table.columns() {
-        println!("  {name:<18} {}", column.display(0));
     }
 }

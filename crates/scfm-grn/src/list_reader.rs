@@ -1,0 +1,258 @@
+//! From the text of a list of edges to its rows.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::path::Path;
+
+use scfm_core::{GeneId, Panel};
+
+use crate::edge_list::{SOURCES, TARGETS};
+use crate::lines::{Splitter, each_line};
+use crate::{EdgeList, Error, ScoredEdge};
+
+/// Names of the column of scores, in any case, the most telling first.
+pub(crate) const SCORES: &[&str] = &[
+    "score",
+    "importance",
+    "edgeweight",
+    "weight",
+    "edge_weight",
+    "edge_score",
+    "abs_score",
+    "abs_weight",
+    "abs",
+    "attention",
+    "correlation",
+    "rho",
+    "coefficient",
+    "coef",
+    "confidence",
+    "probability",
+    "value",
+];
+
+/// Reads a list as [`EdgeList::from_reader`] says; `path` stands in errors.
+pub(crate) fn read(path: &Path, name: &str, input: impl BufRead) -> Result<EdgeList, Error> {
+    let mut builder = Builder::default();
+    let mut reading: Option<(Splitter, Columns, String)> = None;
+    each_line(path, input, |number, line| {
+        let is_first = reading.is_none();
+        let (splitter, columns, layout) =
+            reading.get_or_insert_with(|| (Splitter::of(line), Columns::FIRST_THREE, String::new()));
+        let fields = splitter.split(line).ok_or_else(|| Error::Quote {
+            path: path.to_owned(),
+            line: number,
+        })?;
+        let row = Row {
+            path,
+            number,
+            fields: &fields,
+        };
+        if is_first {
+            let header;
+            (*columns, header) = row.columns()?;
+            *layout = columns.in_words(header.then_some(&fields));
+            if header {
+                return Ok(());
+            }
+        }
+        // R writes row names without a name of their own: the rows have one field more than the header.
+        if columns.n_named == Some(fields.len() - 1) && builder.edges.is_empty() && builder.n_unscored == 0 {
+            columns.shift();
+        }
+        let (source, target) = (
+            row.gene(columns.source, "source")?,
+            row.gene(columns.target, "target")?,
+        );
+        builder.push(source, target, row.score(columns.score)?);
+        Ok(())
+    })?;
+    let layout = reading.map(|(_, _, layout)| layout).unwrap_or_default();
+    builder.finish(path, name, layout)
+}
+
+/// Positions of source, target and score among the names of columns.
+pub(crate) fn columns(names: &[&str]) -> Option<[usize; 3]> {
+    let find = |wanted: &[&str]| {
+        let named = |name: &&str| names.iter().position(|field| field.eq_ignore_ascii_case(name));
+        wanted.iter().find_map(named)
+    };
+    let (source, target) = (find(SOURCES)?, find(TARGETS)?);
+    let third = (names.len() == 3).then(|| 3 - source - target);
+    Some([source, target, find(SCORES).or(third)?])
+}
+
+/// A list in the making.
+#[derive(Default)]
+pub(crate) struct Builder {
+    position: HashMap<String, usize>,
+    genes: Vec<GeneId>,
+    edges: Vec<ScoredEdge>,
+    n_unscored: usize,
+}
+
+impl Builder {
+    pub(crate) fn push(&mut self, source: &str, target: &str, score: Option<f64>) {
+        let Some(score) = score.filter(|score| !score.is_nan()) else {
+            self.n_unscored += 1;
+            return;
+        };
+        let edge = ScoredEdge {
+            source: self.intern(source),
+            target: self.intern(target),
+            score,
+        };
+        self.edges.push(edge);
+    }
+
+    fn intern(&mut self, gene: &str) -> usize {
+        if let Some(&position) = self.position.get(gene) {
+            return position;
+        }
+        self.genes.push(GeneId::from(gene));
+        self.position.insert(gene.to_owned(), self.genes.len() - 1);
+        self.genes.len() - 1
+    }
+
+    pub(crate) fn finish(self, path: &Path, name: &str, layout: String) -> Result<EdgeList, Error> {
+        if self.edges.is_empty() {
+            return Err(Error::Empty {
+                path: path.to_owned(),
+            });
+        }
+        Ok(EdgeList {
+            name: name.to_owned(),
+            genes: Panel::new(self.genes)?,
+            edges: self.edges,
+            layout,
+            n_unscored: self.n_unscored,
+        })
+    }
+}
+
+/// Where a list keeps what.
+#[derive(Clone, Copy)]
+struct Columns {
+    source: usize,
+    target: usize,
+    score: usize,
+    /// Number of columns that the header names, where there is one.
+    n_named: Option<usize>,
+}
+
+impl Columns {
+    const FIRST_THREE: Self = Self {
+        source: 0,
+        target: 1,
+        score: 2,
+        n_named: None,
+    };
+
+    fn shift(&mut self) {
+        *self = Self {
+            source: self.source + 1,
+            target: self.target + 1,
+            score: self.score + 1,
+            n_named: None,
+        };
+    }
+
+    fn in_words(&self, header: Option<&Vec<&str>>) -> String {
+        match header {
+            Some(names) => format!(
+                "source = {}, target = {}, score = {}",
+                names[self.source], names[self.target], names[self.score]
+            ),
+            None => "no header: source, target, score".to_owned(),
+        }
+    }
+}
+
+struct Row<'a> {
+    path: &'a Path,
+    number: u64,
+    fields: &'a [&'a str],
+}
+
+impl<'a> Row<'a> {
+    /// The columns that this first line stands for, and whether it is a header.
+    fn columns(&self) -> Result<(Columns, bool), Error> {
+        if let Some([source, target, score]) = columns(self.fields) {
+            let columns = Columns {
+                source,
+                target,
+                score,
+                n_named: Some(self.fields.len()),
+            };
+            return Ok((columns, true));
+        }
+        match self.fields.get(2) {
+            Some(score) if parse_score(score).is_some() => Ok((Columns::FIRST_THREE, false)),
+            _ => Err(self.header()),
+        }
+    }
+
+    fn gene(&self, column: usize, role: &'static str) -> Result<&'a str, Error> {
+        match self.fields.get(column) {
+            Some(gene) if !gene.is_empty() && !gene.contains(char::is_control) => Ok(gene),
+            Some(gene) => Err(Error::Gene {
+                path: self.path.to_owned(),
+                line: self.number,
+                role,
+                found: gene.chars().take(40).collect(),
+            }),
+            None => Err(self.too_short()),
+        }
+    }
+
+    fn score(&self, column: usize) -> Result<Option<f64>, Error> {
+        let Some(field) = self.fields.get(column) else {
+            // An empty last field was cut off with its separator.
+            return if column == self.fields.len() {
+                Ok(None)
+            } else {
+                Err(self.too_short())
+            };
+        };
+        parse_score(field).ok_or_else(|| Error::Weight {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: field.chars().take(40).collect(),
+        })
+    }
+
+    fn too_short(&self) -> Error {
+        Error::Fields {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: self.fields.len(),
+            expected: "a source, a target and a score as in the first line",
+        }
+    }
+
+    fn header(&self) -> Error {
+        let shown: Vec<String> = self
+            .fields
+            .iter()
+            .take(6)
+            .map(|f| f.chars().take(30).collect())
+            .collect();
+        Error::Header {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: shown.join(", "),
+        }
+    }
+}
+
+/// A score, `Some(None)` where the field says that there is none, `None` where it is no number.
+fn parse_score(field: &str) -> Option<Option<f64>> {
+    if ["", "na", "nan", "null", "none"].contains(&field.to_ascii_lowercase().as_str()) {
+        return Some(None);
+    }
+    field
+        .parse::<f64>()
+        .ok()
+        .filter(|score| score.is_finite())
+        .map(Some)
+}
