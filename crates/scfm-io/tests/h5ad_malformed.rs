@@ -543,6 +543,28 @@ fn content(path: &Path) -> Result<String, Error> {
 }
 
 #[test]
+fn a_chunk_that_claims_more_than_the_file_holds_is_refused_unread() {
+    let mut whole = std::fs::read(golden("shuffled.h5ad")).unwrap();
+    // The stored length of a chunk of `layers/dense_chunks`; see the tables of a version 1 B-tree.
+    whole[28107] = 218;
+    let file = Temporary::new(&whole);
+    let file = H5ad::open(&file.path, &ReadLimits::default()).unwrap();
+    let matrix = MatrixName::Layer("dense_chunks".to_owned());
+    let genes = GeneMap::new(&file.gene_ids(&matrix, None).unwrap());
+    let error = file.cells(&matrix, &[0, 22], &genes).unwrap_err();
+    assert!(
+        matches!(&error, Error::Hdf5 { object, .. } if object == "layers/dense_chunks"),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("in a file of 36970 bytes and with 160 bytes to hold"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_file_cut_anywhere_is_an_error_or_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.h5ad");
