@@ -1,6 +1,9 @@
 use std::sync::OnceLock;
 
-use super::store::{Chunk, StoreError};
+use super::store::{Chunk, StoreError, filter_name};
+
+/// Filters that `hdf5-pure` inverts: deflate, shuffle, Fletcher's checksum, scale-offset, lzf.
+const READ: [u16; 5] = [1, 2, 3, 6, 32000];
 
 /// A dataset of `hdf5-pure` whose chunks are looked at before the first of them is read: the library takes the memory that
 /// a chunk's stored length asks for before it finds that the file ends earlier, which in a damaged file may be 4 GB.
@@ -46,6 +49,19 @@ impl Stored {
     }
 
     fn look(&self) -> Option<String> {
+        let unknown = |filter: &u16| !READ.contains(filter);
+        if let Some(name) = self
+            .dataset
+            .filters()
+            .into_iter()
+            .find(unknown)
+            .and_then(filter_name)
+        {
+            return Some(format!(
+                "compressed by {name}, which is not read here; write it with gzip, or read it through libhdf5 with the \
+                 plugin of that filter"
+            ));
+        }
         let whole = self.chunk?.bytes;
         // An index that cannot be listed cannot be read either, and the library says why.
         let chunks = self.dataset.chunks().ok()?;
