@@ -26,6 +26,9 @@ pub type Metadata = Vec<(String, String)>;
 /// Rows per row group; a row group is what a writer or a reader holds in memory at once.
 pub(crate) const ROW_GROUP: usize = 1 << 20;
 
+/// Rows read at once: what stands in memory beside the table.
+const READ_BATCH: usize = 1 << 16;
+
 /// Writes a table as Parquet: `F64` as double, `U64` as uint64, `Bool` as boolean, `Text` as UTF-8 string, missing
 /// values as nulls, Snappy compression, `metadata` as key-value metadata. The same table gives the same bytes.
 ///
@@ -89,11 +92,17 @@ pub fn write_table_pieces(
 pub fn read_table(path: &Path) -> Result<(Table, Metadata), Error> {
     let file = open_parquet(path)?;
     let (schema, metadata, n_rows) = (file.schema.clone(), file.metadata.clone(), file.n_rows);
-    let batches: Vec<RecordBatch> = file.batches(ROW_GROUP)?.collect::<Result<_, _>>()?;
+    let fields = schema.fields();
+    let columns: Result<Vec<Column>, String> = fields.iter().map(|field| empty_column(field)).collect();
+    let mut columns = columns.map_err(|reason| Error::layout(path, reason))?;
+    for batch in file.batches(READ_BATCH)? {
+        let batch = batch?;
+        for ((field, column), piece) in fields.iter().zip(&mut columns).zip(batch.columns()) {
+            append(column, field, piece).map_err(|reason| Error::layout(path, reason))?;
+        }
+    }
     let mut table = Table::new(n_rows);
-    for (i, field) in schema.fields().iter().enumerate() {
-        let pieces = batches.iter().map(|batch| batch.column(i));
-        let column = from_arrow(field, pieces).map_err(|reason| Error::layout(path, reason))?;
+    for (field, column) in fields.iter().zip(columns) {
         table.push(field.name(), column).map_err(Error::core(path))?;
     }
     Ok((table, metadata))
@@ -262,40 +271,36 @@ fn to_arrow(column: &Column, rows: Range<usize>) -> ArrayRef {
     }
 }
 
-fn from_arrow<'a>(field: &Field, pieces: impl Iterator<Item = &'a ArrayRef>) -> Result<Column, String> {
+/// A column for what is stored in a field, without rows yet.
+fn empty_column(field: &Field) -> Result<Column, String> {
     let stored = field.data_type();
-    let mut column = match stored {
-        DataType::Boolean => Column::Bool(Vec::new()),
+    match stored {
+        DataType::Boolean => Ok(Column::Bool(Vec::new())),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
-            Column::Text(Vec::new())
+            Ok(Column::Text(Vec::new()))
         }
-        _ if stored.is_unsigned_integer() => Column::U64(Vec::new()),
-        _ if stored.is_numeric() => Column::F64(Vec::new()),
-        _ => {
-            return Err(format!(
-                "column {} has the type {stored}, expected numbers or text",
-                field.name()
-            ));
-        }
-    };
-    let wanted = data_type(&column);
-    for piece in pieces {
-        let piece = cast(piece, &wanted).map_err(|error| format!("column {}: {error}", field.name()))?;
-        match &mut column {
-            Column::F64(values) => values.extend(piece.as_primitive::<Float64Type>()),
-            Column::U64(values) => values.extend(piece.as_primitive::<UInt64Type>()),
-            Column::Bool(values) => values.extend(piece.as_boolean()),
-            Column::Text(values) => {
-                values.extend(
-                    piece
-                        .as_string::<i32>()
-                        .iter()
-                        .map(|text| text.map(str::to_owned)),
-                );
-            }
+        _ if stored.is_unsigned_integer() => Ok(Column::U64(Vec::new())),
+        _ if stored.is_numeric() => Ok(Column::F64(Vec::new())),
+        _ => Err(format!(
+            "column {} has the type {stored}, expected numbers or text",
+            field.name()
+        )),
+    }
+}
+
+fn append(column: &mut Column, field: &Field, piece: &ArrayRef) -> Result<(), String> {
+    let piece =
+        cast(piece, &data_type(column)).map_err(|error| format!("column {}: {error}", field.name()))?;
+    match column {
+        Column::F64(values) => values.extend(piece.as_primitive::<Float64Type>()),
+        Column::U64(values) => values.extend(piece.as_primitive::<UInt64Type>()),
+        Column::Bool(values) => values.extend(piece.as_boolean()),
+        Column::Text(values) => {
+            let texts = piece.as_string::<i32>().iter();
+            values.extend(texts.map(|text| text.map(str::to_owned)));
         }
     }
-    Ok(column)
+    Ok(())
 }
 
 /// Positions of names in the order of their first appearance.

@@ -140,6 +140,22 @@ fn the_oldest_layout_is_summarised_like_any_other() {
 }
 
 #[test]
+fn compressions_that_are_not_read_are_named() {
+    let file = H5ad::open(&golden("filters.h5ad"), &ReadLimits::default()).unwrap();
+    let summary = file.summary().unwrap();
+    let genes = GeneMap::new(&["A", "B", "C"]);
+    for (matrix, filter) in summary.matrices.iter().zip(["blosc", "blosc2", "lz4", "zstd"]) {
+        assert_eq!(matrix.compression, [filter]);
+        let error = file.cells(&matrix.name, &[0, 1], &genes).unwrap_err().to_string();
+        let expected = format!(
+            "{}: compressed by {filter}, which is not read here; write it with gzip",
+            matrix.name
+        );
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
 fn texts_of_records_are_read_within_the_budget() {
     let tiny = ReadLimits {
         memory_budget: 180,

@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{N_CELLS, N_GENES, golden};
+use common::{N_CELLS, N_GENES, Temporary, golden, read_all};
 use hdf5_pure::{AttrValue, FileBuilder, GroupBuilder};
 use scfm_io::{Error, GeneMap, H5ad, MatrixName, ReadLimits};
 
@@ -57,47 +57,6 @@ fn csr(indptr: &[i64], indices: &[i32], data: &[f32]) -> Temporary {
         matrix.create_dataset("indices").with_i32_data(indices);
         matrix.create_dataset("data").with_f32_data(data);
     })
-}
-
-struct Temporary {
-    path: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Temporary {
-    fn new(bytes: &[u8]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("broken.h5ad");
-        std::fs::write(&path, bytes).unwrap();
-        Self {
-            path,
-            _folder: folder,
-        }
-    }
-}
-
-/// Reads all that a file holds.
-fn read_all(path: &Path) -> Result<(), Error> {
-    let file = H5ad::open(
-        path,
-        &ReadLimits {
-            memory_budget: 1 << 24,
-            ..ReadLimits::default()
-        },
-    )?;
-    file.summary()?;
-    for frame in [file.obs()?, file.var()?] {
-        frame.index()?;
-        for column in frame.columns() {
-            frame.column(column)?;
-        }
-    }
-    let rows: Vec<usize> = (0..file.n_cells()).collect();
-    for matrix in file.matrix_names()? {
-        let genes = GeneMap::new(&file.gene_ids(&matrix, None)?);
-        file.cells(&matrix, &rows, &genes)?;
-    }
-    Ok(())
 }
 
 fn read_error(file: &Temporary) -> Error {
@@ -522,72 +481,4 @@ fn cells_of_one_name_are_read_as_the_cells_they_are() {
         .cells(&MatrixName::X, &[1, 0], &GeneMap::new(&["A", "B", "C"]))
         .unwrap();
     assert_eq!(counts.totals(), [5.0, 1.0]);
-}
-
-/// Everything a file holds, as text; reading goes on behind no error.
-fn content(path: &Path) -> Result<String, Error> {
-    let file = H5ad::open(path, &ReadLimits::default())?;
-    let mut content = format!("{:?}", file.summary()?);
-    for frame in [file.obs()?, file.var()?] {
-        content += &format!("{:?}", frame.index()?);
-        for column in frame.columns() {
-            content += &format!("{:?}", frame.column(column)?);
-        }
-    }
-    let rows: Vec<usize> = (0..file.n_cells()).collect();
-    for matrix in file.matrix_names()? {
-        let counts = file.cells(&matrix, &rows, &GeneMap::new(&file.gene_ids(&matrix, None)?))?;
-        content += &format!("{:?}", counts.counts());
-    }
-    Ok(content)
-}
-
-#[test]
-fn a_file_cut_anywhere_is_an_error_or_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("cut.h5ad");
-    for name in ["latest.h5ad", "shuffled.h5ad"] {
-        let expected = content(&golden(name)).unwrap();
-        let whole = std::fs::read(golden(name)).unwrap();
-        // 41 is no multiple of any alignment in the file.
-        let cuts = (0..whole.len()).step_by(41).chain(whole.len() - 64..whole.len());
-        let mut n_refused = 0;
-        for cut in cuts {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            match content(&path) {
-                Ok(found) => assert!(found == expected, "{name} cut at {cut}"),
-                Err(_) => n_refused += 1,
-            }
-        }
-        assert!(n_refused > whole.len() / 41 / 2, "{name}: {n_refused} refused");
-    }
-}
-
-#[test]
-fn a_truncated_file_is_an_error_wherever_it_ends() {
-    for name in ["plain.h5ad", "gzip.h5ad", "latest.h5ad"] {
-        let whole = std::fs::read(golden(name)).unwrap();
-        // The last object of a file may end before the file does, so cuts stay clear of the end.
-        for cut in (0..whole.len() - 4096).step_by(1201) {
-            assert!(
-                read_all(&Temporary::new(&whole[..cut]).path).is_err(),
-                "{name} cut at {cut}"
-            );
-        }
-    }
-}
-
-#[test]
-fn no_damaged_byte_makes_it_panic() {
-    for name in ["latest.h5ad", "columns.h5ad", "shuffled.h5ad"] {
-        let whole = std::fs::read(golden(name)).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("damaged.h5ad");
-        for at in (0..whole.len()).step_by(61) {
-            let mut damaged = whole.clone();
-            damaged[at] ^= [0xff, 0x01, 0x80][at % 3];
-            std::fs::write(&path, &damaged).unwrap();
-            let _ = read_all(&path);
-        }
-    }
 }

@@ -42,6 +42,23 @@ fn the_same_input_gives_the_same_bytes() {
 }
 
 #[test]
+fn chunks_are_short_enough_for_hdf5_2() {
+    // 70,000 values, more than the 65,535 whose number two bytes hold.
+    let counts = csr(&vec![vec![1; 700]; 100], 700);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.h5ad");
+    H5adWriter::new(names("c", 100), names("g", 700))
+        .matrix(MatrixName::X, counts.view(), CountType::F32)
+        .write(&path)
+        .unwrap();
+    let file = hdf5_pure::File::open(&path).unwrap();
+    for name in ["X/data", "X/indices", "X/indptr"] {
+        let chunk = file.dataset(name).unwrap().chunk_shape().unwrap().unwrap();
+        assert!(chunk[0] < 1 << 16, "{name}: {chunk:?}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "column donor has a value per cell")]
 fn a_column_of_another_length_is_a_broken_contract() {
     let _ = H5adWriter::new(names("c", 3), names("g", 3)).obs("donor", FrameColumn::Number(vec![1.0]));

@@ -61,7 +61,7 @@ pub fn run(args: &FixturesArgs, progress: Progress) -> Result<()> {
 fn make(fixtures: &Path, progress: Progress) -> Result<()> {
     let simulations = simulations()?;
     let data = write(&simulations, fixtures)?;
-    let recipe = recipe(&simulations, &data);
+    let recipe = recipe(&simulations);
     let known = read_manifest(fixtures)
         .ok()
         .and_then(|mut manifest| manifest.checkpoints.remove(CHECKPOINT))
@@ -124,12 +124,12 @@ fn check(fixtures: &Path, fresh: &Path) -> Result<Vec<String>> {
             }
         }
     }
-    let recipe = recipe(&simulations, &made);
+    let recipe = recipe(&simulations);
     let mut expected: BTreeMap<String, String> = made;
     for (folder, entry) in manifest.checkpoints {
         if entry.recipe != recipe {
             faults.push(format!(
-                "{folder}: trained by another recipe; run `cargo xtask fixtures`"
+                "{folder}: trained by another recipe than {recipe}; run `cargo xtask fixtures`"
             ));
         }
         expected.extend(entry.files);

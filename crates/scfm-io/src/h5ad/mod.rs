@@ -12,6 +12,7 @@ mod memory;
 mod pure;
 mod record;
 mod store;
+mod stored;
 mod writer;
 
 use std::path::Path;

@@ -12,6 +12,7 @@ use hdf5_pure::{
 use super::heap::Heap;
 use super::record::Field;
 use super::store::{Attribute, Chunk, Dataset, Element, Node, Store, StoreError};
+use super::stored::Stored;
 use crate::Error;
 
 /// Decompressed chunks kept per dataset: one that two windows share is then inflated once.
@@ -21,6 +22,8 @@ const CHUNK_CACHE_SLOTS: usize = 521;
 pub(super) struct PureStore {
     file: File,
     heap: Arc<Heap>,
+    /// Bytes of the file.
+    length: u64,
 }
 
 impl PureStore {
@@ -41,6 +44,7 @@ impl PureStore {
         let heap = Heap::open(path, superblock.base_address.get(), superblock.offset_size);
         Ok(Self {
             heap: Arc::new(heap.map_err(Error::reading(path))?),
+            length: std::fs::metadata(path).map_err(Error::reading(path))?.len(),
             file,
         })
     }
@@ -66,8 +70,8 @@ impl PureStore {
             match self.object(table)? {
                 Some(Node::Group) => {}
                 Some(Node::Dataset) => {
-                    let records = self.file.dataset(table)?;
-                    return Field::open(chunk(&records)?, records, name, Arc::clone(&self.heap));
+                    let records = Stored::new(self.file.dataset(table)?, self.length)?;
+                    return Field::open(records, name, Arc::clone(&self.heap));
                 }
                 None => return Ok(None),
             }
@@ -110,24 +114,22 @@ impl Store for PureStore {
         {
             return Ok(Box::new(field));
         }
-        let dataset = self.file.dataset(path)?;
-        let shape = dataset.shape()?;
+        let stored = Stored::new(self.file.dataset(path)?, self.length)?;
+        let dataset = stored.described();
         Ok(Box::new(PureDataset {
             element: element(&dataset.dtype()?),
-            shape,
-            chunk: chunk(&dataset)?,
+            shape: dataset.shape()?,
             element_size: dataset.element_size()?,
-            dataset,
+            stored,
         }))
     }
 }
 
 struct PureDataset {
-    dataset: hdf5_pure::Dataset,
+    stored: Stored,
     shape: Vec<u64>,
     element: Element,
     element_size: u64,
-    chunk: Option<Chunk>,
 }
 
 impl Dataset for PureDataset {
@@ -140,25 +142,32 @@ impl Dataset for PureDataset {
     }
 
     fn chunk(&self) -> Option<Chunk> {
-        self.chunk
+        self.stored.chunk()
     }
 
     fn compression(&self) -> Vec<String> {
-        compression(&self.dataset)
+        compression(self.stored.described())
     }
 
     fn numbers(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {
-        Ok(self.dataset.read_f64_rows(rows.start, rows.end - rows.start)?)
+        Ok(self
+            .stored
+            .readable()?
+            .read_f64_rows(rows.start, rows.end - rows.start)?)
     }
 
     fn integers(&self, rows: Range<u64>) -> Result<Vec<i64>, StoreError> {
-        Ok(self.dataset.read_i64_rows(rows.start, rows.end - rows.start)?)
+        Ok(self
+            .stored
+            .readable()?
+            .read_i64_rows(rows.start, rows.end - rows.start)?)
     }
 
     fn texts(&self, max_bytes: usize) -> Result<Vec<String>, StoreError> {
-        if self.dataset.dtype()? == DType::VariableLengthString {
+        let dataset = self.stored.readable()?;
+        if dataset.dtype()? == DType::VariableLengthString {
             let options = VlenStringReadOptions::new().with_max_payload_bytes(max_bytes);
-            return Ok(self.dataset.read_vlen_strings(options)?);
+            return Ok(dataset.read_vlen_strings(options)?);
         }
         let bytes = self
             .shape
@@ -170,18 +179,8 @@ impl Dataset for PureDataset {
             )
             .into());
         }
-        Ok(self.dataset.read_string()?)
+        Ok(dataset.read_string()?)
     }
-}
-
-fn chunk(dataset: &hdf5_pure::Dataset) -> Result<Option<Chunk>, StoreError> {
-    let element_size = dataset.element_size()?;
-    Ok(dataset.chunk_shape()?.map(|shape| Chunk {
-        rows: shape.first().copied().unwrap_or(1),
-        bytes: shape
-            .iter()
-            .fold(element_size, |product, &n| product.saturating_mul(n)),
-    }))
 }
 
 pub(super) fn compression(dataset: &hdf5_pure::Dataset) -> Vec<String> {

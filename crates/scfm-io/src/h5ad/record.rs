@@ -9,16 +9,16 @@ use hdf5_pure::{CompoundMember, Datatype, DatatypeByteOrder, FixedPointLayout, S
 use super::heap::Heap;
 use super::pure::element;
 use super::store::{Chunk, Dataset, Element, StoreError};
+use super::stored::Stored;
 
 /// Bytes of records decoded at a time, however wide a record is.
 const WINDOW: u64 = 1 << 20;
 
 /// One field of a table of records.
 pub(super) struct Field {
-    records: hdf5_pure::Dataset,
+    records: Stored,
     record_size: usize,
     shape: Vec<u64>,
-    chunk: Option<Chunk>,
     offset: usize,
     kind: Kind,
     element: Element,
@@ -48,13 +48,8 @@ enum Kind {
 
 impl Field {
     /// The field `name`, `None` where the records have none of that name.
-    pub(super) fn open(
-        chunk: Option<Chunk>,
-        records: hdf5_pure::Dataset,
-        name: &str,
-        heap: Arc<Heap>,
-    ) -> Result<Option<Self>, StoreError> {
-        let Datatype::Compound { size, members } = records.datatype()? else {
+    pub(super) fn open(records: Stored, name: &str, heap: Arc<Heap>) -> Result<Option<Self>, StoreError> {
+        let Datatype::Compound { size, members } = records.described().datatype()? else {
             return Ok(None);
         };
         let Some(member) = members.iter().find(|member| member.name == name) else {
@@ -69,11 +64,10 @@ impl Field {
             return Err(format!("field {name} does not lie within a record of {record_size} bytes").into());
         }
         Ok(Some(Self {
-            shape: records.shape()?,
-            element: field_element(&records, member, kind)?,
+            shape: records.described().shape()?,
+            element: field_element(records.described(), member, kind)?,
             records,
             record_size,
-            chunk,
             offset,
             kind,
             heap,
@@ -88,10 +82,11 @@ impl Field {
     ) -> Result<(), StoreError> {
         let inner: u64 = self.shape.iter().skip(1).product();
         let step = (WINDOW / (self.record_size as u64).max(1) / inner.max(1)).max(1);
+        let records = self.records.readable()?;
         let mut start = rows.start;
         while start < rows.end {
             let n = step.min(rows.end - start);
-            let bytes = self.records.read_raw_rows(start, n)?;
+            let bytes = records.read_raw_rows(start, n)?;
             for record in bytes.chunks_exact(self.record_size) {
                 each(&record[self.offset..][..self.kind.size()])?;
             }
@@ -111,11 +106,11 @@ impl Dataset for Field {
     }
 
     fn chunk(&self) -> Option<Chunk> {
-        self.chunk
+        self.records.chunk()
     }
 
     fn compression(&self) -> Vec<String> {
-        super::pure::compression(&self.records)
+        super::pure::compression(self.records.described())
     }
 
     fn numbers(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {

@@ -96,9 +96,13 @@ pub(super) fn filter_name(filter: u16) -> Option<String> {
         1 => Some("gzip".to_owned()),
         2 => Some("shuffle".to_owned()),
         3 => None,
+        4 => Some("szip".to_owned()),
         32000 => Some("lzf".to_owned()),
         32001 => Some("blosc".to_owned()),
+        32004 => Some("lz4".to_owned()),
+        32008 => Some("bitshuffle".to_owned()),
         32015 => Some("zstd".to_owned()),
+        32026 => Some("blosc2".to_owned()),
         other => Some(format!("filter {other}")),
     }
 }

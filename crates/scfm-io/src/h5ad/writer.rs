@@ -9,8 +9,9 @@ use super::frame::FrameColumn;
 use super::matrix::MatrixName;
 use crate::{Error, atomic_write};
 
-/// Entries per chunk of a compressed dataset.
-const CHUNK: u64 = 1 << 16;
+/// Entries per chunk of a compressed dataset. From 2¹⁶ on `hdf5-pure` writes the length of a chunk in four bytes where libhdf5
+/// asks for three, and HDF5 2.0 refuses the dataset.
+const CHUNK: u64 = 1 << 15;
 /// The level at which h5py and anndata compress when told `gzip`.
 const GZIP_LEVEL: u32 = 4;
 

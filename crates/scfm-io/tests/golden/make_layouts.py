@@ -169,5 +169,5 @@ legacy("legacy_variable.h5ad", VLEN, "barcode", list, compression="gzip", chunks
 widths()
 names = ["legacy_fixed.h5ad", "legacy_variable.h5ad", "widths.h5ad"]
 with open(HERE / "layouts.json", "w") as out:
-    json.dump({name: as_read(name) for name in names}, out, indent=1, ensure_ascii=False)
-    out.write("\n")
+    lines = [f"{json.dumps(name)}: {json.dumps(as_read(name), ensure_ascii=False)}" for name in names]
+    out.write("{\n" + ",\n".join(lines) + "\n}\n")
