@@ -1,6 +1,6 @@
 //! Where the edges come from that a run judges: a model's attention, or the list of another tool.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use ndarray::Array2;
@@ -26,7 +26,7 @@ impl EdgeSource {
                 Self::Model(Checkpoint::load_with(folder, dictionaries)?)
             }
             EdgeFiles::List { path, rank, absent } => {
-                Self::List(ListedEdges::new(path, *rank, *absent, "panel")?)
+                Self::List(ListedEdges::new(ListFile::read(path)?, *rank, *absent, "panel"))
             }
         })
     }
@@ -75,9 +75,13 @@ pub struct ListedEdges {
 }
 
 impl ListedEdges {
-    /// Reads the list. Without `rank`, scores count by magnitude where some are negative, else by value.
-    pub fn new(path: &Path, rank: Option<RankBy>, absent: AbsentPairs, universe: &str) -> Result<Self> {
-        let ListFile { list, simulated } = ListFile::read(path)?;
+    /// Without `rank`, scores count by magnitude where some are negative, else by value.
+    pub fn new(file: ListFile, rank: Option<RankBy>, absent: AbsentPairs, universe: &str) -> Self {
+        let ListFile {
+            path,
+            list,
+            simulated,
+        } = file;
         let ranking = match rank {
             Some(RankBy::Value) => Ranking::Value,
             Some(RankBy::Magnitude) => Ranking::Magnitude,
@@ -92,8 +96,8 @@ impl ListedEdges {
             Ranking::Value => "value",
             Ranking::Magnitude => "magnitude",
         };
-        Ok(Self {
-            path: path.to_owned(),
+        Self {
+            path,
             record: ListRecord {
                 universe: universe.to_owned(),
                 absent: absent_in_words.to_owned(),
@@ -104,7 +108,7 @@ impl ListedEdges {
             ranking,
             absent,
             simulated,
-        })
+        }
     }
 
     /// The edges over a panel, with what of the list lies outside it. Absent pairs that are ranked lowest get a finite
@@ -223,6 +227,7 @@ mod tests {
     fn listed(text: &str, absent: AbsentPairs) -> ListedEdges {
         let list = EdgeList::from_reader("list", text.as_bytes()).unwrap();
         let file = ListFile {
+            path: PathBuf::from("list"),
             list,
             simulated: false,
         };

@@ -13,9 +13,6 @@ use crate::analyses::Desk;
 
 /// With fewer reference pairs among the candidates nothing is decided.
 pub const MIN_POSITIVES: usize = 3;
-/// Share of the targets that TFs must rank on average for a permutation of genes to mean anything: where a score lands
-/// on a pair that is no candidate it takes no part, and of a sparse list nothing is left to rank.
-const DENSE: f64 = 0.9;
 /// How many of the best pairs are looked at, beside as many as there are reference pairs.
 pub const TOP: [usize; 5] = [20, 50, 100, 200, 500];
 
@@ -57,27 +54,17 @@ pub fn judge<E>(
         };
         (Err(reason.clone()), Err(reason))
     } else {
-        let n_scored = candidate.iter().filter(|&&candidate| candidate).count();
-        let n_needed = (DENSE * candidate.len() as f64) as usize;
         let n_permutations = desk.record.context.parameters.permutations;
         let seeds = desk.seeds();
         let stream = |i| seeds.stream("score", &format!("gene permutation {reference}"), i);
         (
             defined(crossed_auroc(scores.view(), labels, &CrossedLimits::default()))?,
-            if n_scored < n_needed {
-                Err(Undefined::TooFew {
-                    what: "scored pairs for a permutation of genes",
-                    n: n_scored,
-                    needed: n_needed,
-                })
-            } else {
-                defined(gene_permutation_auroc(
-                    scores.view(),
-                    labels,
-                    n_permutations,
-                    stream,
-                ))?
-            },
+            defined(gene_permutation_auroc(
+                scores.view(),
+                labels,
+                n_permutations,
+                stream,
+            ))?,
         )
     };
     Ok(Judgement {

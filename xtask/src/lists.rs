@@ -11,6 +11,7 @@ use crate::failure::bad_input;
 
 /// A list of edges with what its file says of itself.
 pub struct ListFile {
+    pub path: PathBuf,
     pub list: EdgeList,
     /// Made from simulated data.
     pub simulated: bool,
@@ -22,6 +23,7 @@ impl ListFile {
         check_there(path)?;
         if !is_parquet(path)? {
             return Ok(Self {
+                path: path.to_owned(),
                 list: EdgeList::read(path)?,
                 simulated: false,
             });
@@ -39,6 +41,7 @@ impl ListFile {
                 .map(|(_, value)| value.as_str())
         };
         Ok(Self {
+            path: path.to_owned(),
             list,
             simulated: says("scfm.simulated") == Some("true"),
         })

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::PValue;
 use crate::bootstrap::resamples;
-use crate::error::Error;
+use crate::error::{Error, Undefined};
 use crate::grid::LabelledGrid;
 use crate::permutation::monte_carlo_p;
 use crate::result::{Alternative, EffectKind, TestResult};
@@ -13,6 +13,10 @@ use crate::result::{Alternative, EffectKind, TestResult};
 /// Class of a cell; 0 is no candidate.
 const NEGATIVE: u8 = 1;
 const POSITIVE: u8 = NEGATIVE << 1;
+
+/// Share of cells that must be candidates. Where fewer are, permuted scores fall on cells that count for nothing, rows
+/// lose a class, and the null shrinks towards 0.5: p-values would be too small.
+const DENSE: f64 = 0.9;
 
 /// Tests whether scores have any association with labels by permuting the column identities of the scores, the same
 /// permutation in every row; statistic and effect = mean AUROC, two-sided by its distance from 0.5.
@@ -25,8 +29,8 @@ const POSITIVE: u8 = NEGATIVE << 1;
 /// O(`n_permutations` · rows · columns), on all threads.
 ///
 /// # Errors
-/// [`Undefined::OneClassRow`](crate::Undefined::OneClassRow); [`Error::Shape`], [`Error::Empty`],
-/// [`Error::CellNotANumber`]; [`Error::OutOfRange`] for 0 permutations.
+/// [`Undefined::OneClassRow`], [`Undefined::TooFew`] unless 90 % of the cells are candidates; [`Error::Shape`],
+/// [`Error::Empty`], [`Error::CellNotANumber`]; [`Error::OutOfRange`] for 0 permutations.
 pub fn gene_permutation_auroc(
     scores: ArrayView2<f64>,
     labels: LabelledGrid,
@@ -35,6 +39,16 @@ pub fn gene_permutation_auroc(
 ) -> Result<TestResult, Error> {
     resamples(n_permutations)?;
     let sorted = labels.sort(scores)?;
+    let n = labels.candidate.iter().filter(|&&candidate| candidate).count();
+    let needed = (DENSE * labels.candidate.len() as f64).ceil() as usize;
+    if n < needed {
+        return Err(Undefined::TooFew {
+            what: "candidates for a permutation of columns",
+            n,
+            needed,
+        }
+        .into());
+    }
     // Bytes keep a row in the nearest cache, and comparing them takes no branch to mispredict.
     let classes: Vec<Vec<u8>> = (0..labels.n_rows())
         .map(|row| {

@@ -51,7 +51,12 @@ pub fn run(args: &ScoreArgs, backend: Backend, progress: Progress) -> Result<()>
     }
     let genes = lists::universe(&args.universe)?;
     let references = lists::read_references(references_path)?;
-    let listed = ListedEdges::new(&args.edges, args.rank, args.absent, &args.universe)?;
+    let listed = ListedEdges::new(
+        ListFile::read(&args.edges)?,
+        args.rank,
+        args.absent,
+        &args.universe,
+    );
     for line in edge_source::describe(&listed) {
         println!("{line}");
     }
