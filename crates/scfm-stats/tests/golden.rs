@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ndarray::Array2;
 use scfm_stats::*;
 use serde::Deserialize;
 use serde_json::Value;
@@ -150,6 +151,92 @@ impl Case {
             "fdr_by" => self.all(&benjamini_yekutieli(&self.floats("p"))),
             "holm" => self.all(&holm(&self.floats("p"))),
             "bonferroni" => self.all(&bonferroni(&self.floats("p"))),
+            "fisher_exact" => {
+                let table: [[u64; 2]; 2] = serde_json::from_value(self.input["table"].clone()).unwrap();
+                let alternative = match self.input["alternative"].as_str().unwrap() {
+                    "greater" => Alternative::Greater,
+                    "less" => Alternative::Less,
+                    _ => Alternative::TwoSided,
+                };
+                let got = fisher_exact(table, alternative).unwrap();
+                self.ln_p(got.p, 0);
+                match got.ci {
+                    Some(ci) => self.interval(ci, 1),
+                    None => assert_eq!(self.expected.len(), 1),
+                }
+            }
+            "chi_squared" => {
+                let rows: Vec<Vec<u64>> = serde_json::from_value(self.input["table"].clone()).unwrap();
+                let table = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap();
+                let got = chi_squared(table.view()).unwrap();
+                self.statistic(got.statistic, 0);
+                self.ln_p(got.p, 1);
+            }
+            "hypergeometric" => {
+                let [hits, population, successes, draws] =
+                    ["hits", "population", "successes", "draws"].map(|name| self.integer(name));
+                self.ln_p(
+                    hypergeometric_enrichment(hits, population, successes, draws).unwrap(),
+                    0,
+                );
+            }
+            "mcnemar" => self.ln_p(
+                mcnemar(self.integer("first"), self.integer("second")).unwrap().p,
+                0,
+            ),
+            "kendall" => {
+                let got = kendall(&self.floats("a"), &self.floats("b")).unwrap();
+                self.statistic(got.statistic, 0);
+                self.ln_p(got.p, 1);
+            }
+            "partial_spearman" => {
+                let covariates: Vec<Vec<f64>> =
+                    serde_json::from_value(self.input["covariates"].clone()).unwrap();
+                let covariates: Vec<&[f64]> = covariates.iter().map(Vec::as_slice).collect();
+                let got = RankCovariates::new(&covariates)
+                    .unwrap()
+                    .partial_spearman(&self.floats("a"), &self.floats("b"))
+                    .unwrap();
+                self.statistic(got.effect, 0);
+                self.ln_p(got.p, 1);
+            }
+            "page_trend" => {
+                let rows: Vec<Vec<f64>> = serde_json::from_value(self.input["values"].clone()).unwrap();
+                let values = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap();
+                let got = page_trend(values.view()).unwrap();
+                self.statistic(got.statistic, 0);
+                self.ln_p(got.p, 1);
+            }
+            "delong_auroc" => {
+                let got = delong_auroc(&self.floats("scores"), &self.labels()).unwrap();
+                self.statistic(got.effect, 0);
+                self.statistic(got.statistic, 1);
+                self.ln_p(got.p, 2);
+            }
+            "delong_difference" => {
+                let got =
+                    delong_difference(&self.floats("first"), &self.floats("second"), &self.labels()).unwrap();
+                self.statistic(got.effect, 0);
+                self.statistic(got.statistic, 1);
+                self.ln_p(got.p, 2);
+            }
+            "bca" => {
+                let bootstrap = Bootstrap {
+                    estimate: self.float("estimate"),
+                    replicates: self.floats("replicates"),
+                    n_undefined: 0,
+                };
+                let got = bootstrap
+                    .bca(&self.floats("leave_one_out"), self.float("level"))
+                    .unwrap();
+                self.interval(got, 0);
+            }
+            "paired_t_power" => {
+                let power =
+                    paired_t_power(self.float("d"), self.integer("n") as usize, self.float("alpha")).unwrap();
+                // The oracle's own non-central t is good to some nine digits.
+                self.close("power", power, self.expected[0], 1e-8);
+            }
             // Checked where the tail is defined.
             "t_tail" => {}
             other => panic!("no function named {other}"),

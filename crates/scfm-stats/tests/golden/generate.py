@@ -15,7 +15,9 @@ import mpmath
 import numpy as np
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
+from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 mpmath.mp.dps = 60
 rng = np.random.default_rng(20260217)
@@ -199,6 +201,119 @@ for n in [1, 2, 9, 40]:
     p = np.round(rng.random(n) ** 3, 3) if n > 1 else np.array([0.03])
     for method in ["fdr_bh", "fdr_by", "holm", "bonferroni"]:
         case(method, floats(multipletests(p, method=method)[1]), p=floats(p))
+
+# Tables of counts. Fisher's p at 60 digits, by summing the probabilities of all tables.
+def ln_fisher(a, b, c, d, alternative):
+    total, first, draws = a + b + c + d, a + b, a + c
+    low, high = max(0, first + draws - total), min(first, draws)
+    ways = {k: mpmath.binomial(first, k) * mpmath.binomial(total - first, draws - k) for k in range(low, high + 1)}
+    keep = {
+        "two-sided": lambda k: ways[k] <= ways[a] * (1 + mpmath.mpf("1e-7")),
+        "greater": lambda k: k >= a,
+        "less": lambda k: k <= a,
+    }[alternative]
+    return ln(sum(w for k, w in ways.items() if keep(k)) / sum(ways.values()))
+
+
+tables = [(3, 1, 1, 3), (10, 2, 3, 15), (0, 5, 6, 1), (8, 8, 8, 8), (1, 40, 300, 12_000), (60, 9_940, 120, 1_990_000), (400, 100, 90, 410)]
+for a, b, c, d in tables:
+    for alternative in ["two-sided", "greater", "less"]:
+        ln_p = ln_fisher(a, b, c, d, alternative)
+        p = stats.fisher_exact([[a, b], [c, d]], alternative=alternative).pvalue
+        assert p == 0 or abs(math.log(p) - ln_p) < 1e-6, (a, b, c, d, alternative)
+        interval = stats.contingency.odds_ratio([[a, b], [c, d]], kind="sample").confidence_interval()
+        ends = [interval.low, interval.high] if min(a, b, c, d) > 0 else []
+        case("fisher_exact", [ln_p, *ends], table=[[a, b], [c, d]], alternative=alternative)
+    chi = stats.chi2_contingency([[a, b], [c, d]], correction=False)
+    tail = ln(mpmath.gammainc(mpmath.mpf(1) / 2, mpmath.mpf(float(chi.statistic)) / 2, mpmath.inf, regularized=True))
+    case("chi_squared", [chi.statistic, tail], table=[[a, b], [c, d]])
+for shape in [(2, 5), (4, 3), (6, 6)]:
+    for scale in [8, 3000]:
+        table = rng.integers(1, scale, size=shape)
+        chi = stats.chi2_contingency(table, correction=False)
+        tail = ln(mpmath.gammainc(mpmath.mpf(chi.dof) / 2, mpmath.mpf(float(chi.statistic)) / 2, mpmath.inf, regularized=True))
+        case("chi_squared", [chi.statistic, tail], table=table.tolist())
+for hits, population, successes, draws in [(3, 20, 7, 9), (0, 20, 7, 9), (40, 20_000, 300, 500), (12, 2_000_000, 900, 1000), (500, 10_000_000, 800, 5000)]:
+    upper = sum(mpmath.binomial(successes, k) * mpmath.binomial(population - successes, draws - k) for k in range(hits, min(successes, draws) + 1))
+    case("hypergeometric", [ln(upper / mpmath.binomial(population, draws))], hits=hits, population=population, successes=successes, draws=draws)
+for first, second in [(1, 0), (8, 2), (30, 51), (0, 12)]:
+    p = contingency_tables.mcnemar([[3, first], [second, 4]], exact=True).pvalue
+    case("mcnemar", [ln(p)], first=first, second=second)
+
+# Kendall, partial ranks, trends.
+for kind in ["normal", "ties", "zeros"]:
+    for n in [4, 9, 33, 60, 250]:
+        for slope in [0.0, 2.0]:
+            a = np.round(samples(kind, n), 3)
+            b = np.round(samples(kind, n) + slope * a, 3)
+            if len(set(a)) == 1 or len(set(b)) == 1:
+                a[0] += 1.0
+                b[0] += 1.0
+            k = stats.kendalltau(a, b)
+            case("kendall", [k.statistic, ln(k.pvalue)], a=floats(a), b=floats(b))
+for kind in ["normal", "ties"]:
+    for n, k in [(9, 1), (40, 2), (300, 4)]:
+        covariates = np.round(np.array([samples(kind, n) for _ in range(k)]), 3)
+        a = np.round(samples(kind, n) + covariates.sum(axis=0), 3)
+        b = np.round(samples(kind, n) + 0.3 * a - covariates[0], 3)
+        inverse = np.linalg.inv(np.corrcoef([stats.rankdata(v) for v in [a, b, *covariates]]))
+        r = -inverse[0, 1] / math.sqrt(inverse[0, 0] * inverse[1, 1])
+        df = n - 2 - k
+        case(
+            "partial_spearman",
+            [r, ln_t(r * math.sqrt(df / ((1 - r) * (1 + r))), df)],
+            a=floats(a),
+            b=floats(b),
+            covariates=[floats(c) for c in covariates],
+        )
+for rows, columns, slope in [(2, 3, 0.0), (4, 5, 1.0), (12, 8, 0.2), (30, 4, 0.1), (5, 12, 0.3), (40, 10, 2.0)]:
+    values = np.round(rng.normal(size=(rows, columns)) + slope * np.arange(columns), 4)
+    method = "exact" if rows <= 12 and columns <= 8 else "asymptotic"
+    page = stats.page_trend_test(values, method=method)
+    z = (page.statistic - rows * columns * (columns + 1) ** 2 / 4) / math.sqrt(rows * columns**2 * (columns + 1) * (columns**2 - 1) / 144)
+    ln_p = ln(page.pvalue) if method == "exact" else stats.norm.logsf(z)
+    case("page_trend", [page.statistic, ln_p], values=[floats(row) for row in values])
+
+
+# DeLong, over all pairs; the bias-corrected interval, from SciPy's own replicates; power.
+def placements(scores, labels):
+    positives, negatives = scores[labels], scores[~labels]
+    wins = (positives[:, None] > negatives) + 0.5 * (positives[:, None] == negatives)
+    return wins.mean(axis=1), wins.mean(axis=0)
+
+
+for kind in ["normal", "ties"]:
+    for n in [8, 30, 200]:
+        labels = np.arange(n) % 3 == 0
+        first = np.round(samples(kind, n) + labels, 3)
+        second = np.round(samples(kind, n) + 0.5 * labels, 3)
+        (v10, v01), (w10, w01) = placements(first, labels), placements(second, labels)
+        error = math.sqrt(v10.var(ddof=1) / v10.size + v01.var(ddof=1) / v01.size)
+        z = (v10.mean() - 0.5) / error
+        case("delong_auroc", [v10.mean(), z, stats.norm.logsf(abs(z)) + math.log(2)], scores=floats(first), labels=labels.tolist())
+        error = math.sqrt((v10 - w10).var(ddof=1) / v10.size + (v01 - w01).var(ddof=1) / v01.size)
+        z = (v10.mean() - w10.mean()) / error
+        case(
+            "delong_difference",
+            [v10.mean() - w10.mean(), z, stats.norm.logsf(abs(z)) + math.log(2)],
+            first=floats(first),
+            second=floats(second),
+            labels=labels.tolist(),
+        )
+for n, level in [(8, 0.95), (25, 0.9)]:
+    values = np.round(rng.gamma(1.0, size=n), 4)
+    result = stats.bootstrap((values,), np.mean, n_resamples=199, confidence_level=level, method="BCa", rng=7)
+    leave_one_out = [np.delete(values, i).mean() for i in range(n)]
+    case(
+        "bca",
+        [result.confidence_interval.low, result.confidence_interval.high],
+        estimate=values.mean(),
+        replicates=floats(result.bootstrap_distribution),
+        leave_one_out=floats(leave_one_out),
+        level=level,
+    )
+for d, n, alpha in [(0.0, 10, 0.05), (0.5, 20, 0.05), (-0.2, 280, 0.01), (1.5, 3, 0.05), (0.05, 4000, 0.05), (2.0, 2, 0.001)]:
+    case("paired_t_power", [TTestPower().power(d, n, alpha)], d=d, n=n, alpha=alpha)
 
 out = Path(__file__).with_name("golden.json")
 # One case a line.
