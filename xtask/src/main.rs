@@ -30,7 +30,11 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 use crate::progress::Progress;
 
+/// Exit code of a program whose output nobody reads, as shells report it.
+const CLOSED_OUTPUT: i32 = 141;
+
 fn main() -> ExitCode {
+    end_quietly_on_closed_output();
     let cli = Cli::parse();
     match run(&cli) {
         Ok(code) => code,
@@ -39,6 +43,19 @@ fn main() -> ExitCode {
             failure::exit_code(&error)
         }
     }
+}
+
+/// Ends the program without a word where nobody reads its output any more, as in `xtask inspect … | head -1`.
+fn end_quietly_on_closed_output() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<String>();
+        if message.is_some_and(|text| text.starts_with("failed printing to") && text.contains("Broken pipe"))
+        {
+            std::process::exit(CLOSED_OUTPUT);
+        }
+        usual(panic);
+    }));
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {

@@ -435,8 +435,16 @@ fn edges_of_a_run_score_on_its_screen_as_in_the_run() {
     let list = run.join("edges/attention-L2.parquet");
     let (list, screen) = (list.to_str().unwrap(), fixture.join("screen.h5ad"));
     let analyses = "perturbation-first,layer-selection,coexpression-mapping";
+    // The embedded screen is compared within its batches.
+    bench.write(
+        "batches.toml",
+        "name = \"batches\"\ncell_type = \"RPE1\"\nmodality = \"crispri\"\n\
+         [dataset]\nfile = \"screen.h5ad\"\nstratum = \"batch\"\n[model]\nname = \"none\"\n",
+    );
     let arguments = [
         list,
+        "--context",
+        "batches.toml",
         "--data",
         screen.to_str().unwrap(),
         "--cells",

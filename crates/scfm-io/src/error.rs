@@ -22,6 +22,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file is shorter than it says of itself.
+    #[error("{}: the file is cut off: {found} of {expected} bytes; copy or download it again", path.display())]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that its superblock promises.
+        expected: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
     /// The HDF5 library could not read or write an object.
     #[error("{}: {object}: {source}", path.display())]
     Hdf5 {

@@ -285,17 +285,37 @@ fn gene_permutation_estimates_the_share_of_all_permutations() {
 #[test]
 fn permutations_that_empty_a_row_leave_it_out() {
     // Of two candidates in row 0, a permutation may bring in the score of column 2, which has none.
-    let positive = array![[true, false, false, false], [true, true, false, false]];
-    let candidate = array![[true, true, false, false], [true, true, true, true]];
+    let positive = Array2::from_shape_fn((6, 4), |(row, column)| column < if row == 0 { 1 } else { 2 });
+    let mut candidate = Array2::from_elem((6, 4), true);
+    let mut scores = Array2::from_shape_fn((6, 4), |(_, column)| 4.0 - column as f64);
+    for column in [2, 3] {
+        candidate[[0, column]] = false;
+        scores[[0, column]] = f64::NAN;
+    }
     let labels = LabelledGrid {
         positive: positive.view(),
         candidate: candidate.view(),
     };
-    let scores = array![[2.0, 1.0, f64::NAN, f64::NAN], [4.0, 3.0, 2.0, 1.0]];
     let test = gene_permutation_auroc(scores.view(), labels, 999, |i| stream(4, i)).unwrap();
-    // Row 1 keeps its AUROC of 1, or turns it into 0, in 4 of 24 orders each; row 0 must then follow or be left out.
+    // The other rows keep their AUROC of 1, or turn it into 0, in 4 of 24 orders each; row 0 must then follow or be left
+    // out.
     assert_eq!(test.effect, 1.0);
-    assert!(test.p.p() < 0.3);
+    assert!(test.p.p() < 0.4, "{}", test.p);
+
+    // With another row like it a tenth of the cells and more is no candidate, and nothing can be said.
+    candidate[[1, 3]] = false;
+    let labels = LabelledGrid {
+        positive: positive.view(),
+        candidate: candidate.view(),
+    };
+    assert!(matches!(
+        gene_permutation_auroc(scores.view(), labels, 999, |i| stream(4, i)),
+        Err(Error::Undefined(Undefined::TooFew {
+            n: 21,
+            needed: 22,
+            ..
+        }))
+    ));
 }
 
 #[test]

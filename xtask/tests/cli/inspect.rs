@@ -1,3 +1,5 @@
+use std::process::{Command, Stdio};
+
 use crate::harness::{Bench, fixture};
 
 #[test]
@@ -14,4 +16,21 @@ fn inspect_names_what_would_be_taken_for_what() {
     }
     let printed = bench.ok(&["inspect", fixture("model").to_str().unwrap()]);
     assert!(printed.contains("4 layers × 4 heads"), "{printed}");
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_program_without_a_word() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["inspect", fixture("rpe1/screen.h5ad").to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -41,10 +41,19 @@ impl PureStore {
             source: source.into(),
         })?;
         let superblock = file.superblock();
+        let length = std::fs::metadata(path).map_err(Error::reading(path))?.len();
+        // All ones stand for an end that nobody has written yet.
+        if superblock.eof_address > length && superblock.eof_address != u64::MAX {
+            return Err(Error::CutOff {
+                path: path.to_owned(),
+                expected: superblock.eof_address,
+                found: length,
+            });
+        }
         let heap = Heap::open(path, superblock.base_address.get(), superblock.offset_size);
         Ok(Self {
             heap: Arc::new(heap.map_err(Error::reading(path))?),
-            length: std::fs::metadata(path).map_err(Error::reading(path))?.len(),
+            length,
             file,
         })
     }
