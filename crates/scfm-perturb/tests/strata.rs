@@ -1,17 +1,13 @@
 //! Differential expression within strata against definitions in NumPy, by properties, and by simulation.
 
-use ndarray::Array2;
+mod common;
+
+use common::{P_VALUES, SUMS, Tests, assert_close, gene, matrix};
 use proptest::prelude::*;
 use rand::{Rng, RngExt};
-use scfm_core::{CountMatrix, GeneId, Panel, Seeds};
+use scfm_core::{CountMatrix, GeneId, Seeds};
 use scfm_perturb::{DeParams, DeTable, DeTest, Direction, Error, Screen};
 use serde::Deserialize;
-use sprs::CsMat;
-
-/// Means and statistics are sums of at most 60 terms; theirs and ours differ in the order of summation.
-const SUMS: f64 = 1e-11;
-/// Relative agreement of p-values that the project promises.
-const P_VALUES: f64 = 1e-9;
 
 type Stratified = (GeneId, CountMatrix, Vec<Option<u32>>);
 
@@ -39,35 +35,10 @@ struct Group {
     mann_whitney: Tests,
 }
 
-#[derive(Deserialize)]
-struct Tests {
-    statistic: Vec<f64>,
-    p: Vec<f64>,
-    q: Vec<f64>,
-}
-
-fn matrix(counts: &[Vec<f32>], totals: Vec<f64>) -> CountMatrix {
-    let n_genes = counts[0].len();
-    let dense = Array2::from_shape_fn((counts.len(), n_genes), |(i, j)| counts[i][j]);
-    let genes = Panel::new((0..n_genes).map(|g| format!("G{g}"))).unwrap();
-    CountMatrix::new(genes, CsMat::csr_from_dense(dense.view(), 0.0), totals).unwrap()
-}
-
-fn gene(g: usize) -> GeneId {
-    format!("G{g}").into()
-}
-
 fn call(controls: &CountMatrix, strata: &[Option<u32>], batch: &[Stratified], params: DeParams) -> DeTable {
     let mut screen = Screen::stratified(controls, strata, params).unwrap();
     screen.add_stratified(batch).unwrap();
     screen.finish().unwrap()
-}
-
-fn assert_close(found: f64, expected: f64, absolute: f64, relative: f64, what: &str) {
-    assert!(
-        (found - expected).abs() <= absolute + relative * expected.abs(),
-        "{what}: {found} instead of {expected}"
-    );
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod inspect;
 mod interruption;
 mod main_job;
 mod matrix_market;
+mod score;

@@ -2,72 +2,41 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use scfm_core::{Column, EdgeKind, EdgeMatrix, Layer, Panel, Table};
-use tempfile::TempDir;
 
-/// A folder of its own and the program to run in it.
-struct Bench(TempDir);
+use crate::harness::{Bench, fixture, text};
 
-impl Bench {
+/// A folder of its own in which lists are scored.
+struct Scores(Bench);
+
+impl Scores {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(Bench::new())
     }
 
     fn path(&self, relative: &str) -> PathBuf {
-        self.0.path().join(relative)
+        self.0.path(relative)
     }
 
     fn write(&self, file: &str, text: &str) {
         fs::write(self.path(file), text).unwrap();
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .arg("score")
-            .args(arguments)
-            .arg("--quiet")
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
-    }
-
-    /// Runs a command that must succeed; what it printed.
+    /// Scores what must score; what was printed.
     fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{out}\n{err}");
-        out
+        self.0.ok(&[&["score", "--quiet"], arguments].concat())
     }
 
-    /// Runs a command that must end with exit code 2 and one line that holds every one of `words`.
+    /// Expects one line that holds every one of `words`, before anything is written.
     fn refused(&self, arguments: &[&str], words: &[&str]) {
-        let output = self.run(arguments);
-        let err = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}\n{err}");
-        assert!(
-            err.starts_with("error: ") && err.trim_end().lines().count() == 1,
-            "{err}"
-        );
-        for word in words {
-            assert!(err.contains(word), "no {word:?} in:\n{err}");
-        }
-        assert!(!self.path("runs").exists(), "something half-written is left");
+        self.0.refused(&[&["score"], arguments].concat(), words);
+        assert!(!self.path("runs").exists(), "something is left");
     }
 
     fn run_folder(&self, out: &str) -> PathBuf {
-        let folders: Vec<_> = fs::read_dir(self.path(out))
-            .unwrap()
-            .map(|e| e.unwrap().path())
-            .collect();
-        assert_eq!(folders.len(), 1, "{folders:?}");
-        folders.into_iter().next().unwrap()
+        self.0.run_folder(out)
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// (status, reason) of a registered test.
@@ -97,8 +66,8 @@ fn pairs() -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// A bench with a whole list and its reference, named as TRRUST is.
-fn with_world() -> Bench {
-    let bench = Bench::new();
+fn with_world() -> Scores {
+    let bench = Scores::new();
     let list: String = pairs()
         .map(|(s, t)| format!("G{s}\tG{t}\t{}\n", strength(s, t)))
         .collect();
@@ -326,7 +295,7 @@ fn negative_scores_are_ranked_by_magnitude_unless_told_otherwise() {
 
 #[test]
 fn the_rules_of_benchmarks_are_available() {
-    let bench = Bench::new();
+    let bench = Scores::new();
     bench.write(
         "ranked.csv",
         "Gene1\tGene2\tEdgeWeight\nA\tB\t-5\nC\tA\t4\nB\tC\t3\n",
@@ -396,7 +365,7 @@ fn what_cannot_be_judged_gets_one_line() {
         &["list.tsv", "--data", screen.to_str().unwrap()],
         &["screen.h5ad", "knows 0 of 300 genes"],
     );
-    let printed = text(&bench.run(&["list.tsv"]).stderr);
+    let printed = text(&bench.0.run(&["score", "list.tsv"]).stderr);
     assert!(printed.contains("--references"), "{printed}");
     bench.refused(&["list.tsv", "--references", "empty"], &["empty", ".tsv.gz"]);
     bench.refused(
@@ -417,23 +386,12 @@ fn what_cannot_be_judged_gets_one_line() {
 /// same figures to the last bit.
 #[test]
 fn edges_of_a_run_score_on_its_screen_as_in_the_run() {
-    let bench = Bench::new();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .join("fixtures/rpe1");
+    let bench = Scores::new();
     let arguments = "evaluate --cell-type rpe1 --analyses perturbation-first --out run --quiet";
-    let status = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(arguments.split(' '))
-        .current_dir(bench.path(""))
-        .env("SCFM_CACHE", bench.path("no cache"))
-        .output()
-        .unwrap()
-        .status;
-    assert!(status.success());
+    bench.0.ok(&arguments.split(' ').collect::<Vec<_>>());
     let run = bench.run_folder("run");
     let list = run.join("edges/attention-L2.parquet");
-    let (list, screen) = (list.to_str().unwrap(), fixture.join("screen.h5ad"));
+    let (list, screen) = (list.to_str().unwrap(), fixture("rpe1/screen.h5ad"));
     let analyses = "perturbation-first,layer-selection,coexpression-mapping";
     // The embedded screen is compared within its batches.
     bench.write(
@@ -492,11 +450,7 @@ fn edges_of_a_run_score_on_its_screen_as_in_the_run() {
 
     // Rendered again from its stages, the report is the same.
     let report = fs::read(judged.join("report.html")).unwrap();
-    let rendered = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["report", judged.to_str().unwrap(), "--quiet"])
-        .output()
-        .unwrap();
-    assert!(rendered.status.success(), "{}", text(&rendered.stderr));
+    bench.0.ok(&["report", judged.to_str().unwrap(), "--quiet"]);
     assert!(fs::read(judged.join("report.html")).unwrap() == report);
 }
 
@@ -517,7 +471,7 @@ fn an_archived_table_is_not_decidable() {
         eprintln!("skipped: SCFM_TEST_DATA is not set");
         return;
     };
-    let bench = Bench::new();
+    let bench = Scores::new();
     let list = data.join("archived/NS/geneformer_edges_200cells.csv.gz");
     let trrust = data.join("networks/trrust_rawdata.human.tsv");
     let printed = bench.ok(&[list.to_str().unwrap(), "--references", trrust.to_str().unwrap()]);

@@ -1,0 +1,36 @@
+//! Cells and comparisons that the tests of differential expression share.
+
+use ndarray::Array2;
+use scfm_core::{CountMatrix, GeneId, Panel};
+use serde::Deserialize;
+use sprs::CsMat;
+
+/// Means and statistics are sums of at most 60 terms; theirs and ours differ in the order of summation.
+pub const SUMS: f64 = 1e-11;
+/// Relative agreement of p-values that the project promises.
+pub const P_VALUES: f64 = 1e-9;
+
+#[derive(Deserialize)]
+pub struct Tests {
+    pub statistic: Vec<f64>,
+    pub p: Vec<f64>,
+    pub q: Vec<f64>,
+}
+
+pub fn matrix(counts: &[Vec<f32>], totals: Vec<f64>) -> CountMatrix {
+    let n_genes = counts[0].len();
+    let dense = Array2::from_shape_fn((counts.len(), n_genes), |(i, j)| counts[i][j]);
+    let genes = Panel::new((0..n_genes).map(|g| format!("G{g}"))).unwrap();
+    CountMatrix::new(genes, CsMat::csr_from_dense(dense.view(), 0.0), totals).unwrap()
+}
+
+pub fn gene(g: usize) -> GeneId {
+    format!("G{g}").into()
+}
+
+pub fn assert_close(found: f64, expected: f64, absolute: f64, relative: f64, what: &str) {
+    assert!(
+        (found - expected).abs() <= absolute + relative * expected.abs(),
+        "{what}: {found} instead of {expected}"
+    );
+}
