@@ -1,15 +1,14 @@
-//! A screen as the evaluation sees it: which matrix holds counts, what its genes are called, what was done to each cell.
+//! The genes of a screen: what they are called, and which of them the model knows.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use scfm_attention::TokenPanel;
 use scfm_attention::geneformer::Vocabulary;
 use scfm_core::{GeneId, Ledger, Panel};
-use scfm_io::{Frame, GeneMap, H5ad, MatrixName, ReadLimits, Scalar, strip_version};
-use scfm_perturb::{Assignments, LabelReader, Strata, guess_column};
+use scfm_io::{Frame, GeneMap, strip_version};
 
+use super::ScreenFile;
 use crate::context::Dataset;
 use crate::failure::bad_input;
 
@@ -34,8 +33,6 @@ const SYMBOL_COLUMNS: &[&str] = &[
     "gene_short_name",
     "feature_name",
 ];
-/// Different control labels from which they are taken for guides rather than for names of controls.
-const LEAST_GUIDES: usize = 3;
 /// A model that knows a smaller share of a file's genes than this was made for other identifiers.
 const LEAST_SHARED: f64 = 0.1;
 
@@ -75,52 +72,7 @@ impl Genes {
     }
 }
 
-/// The column that names perturbations, and why it was taken.
-pub struct PerturbationColumn {
-    pub column: String,
-    pub reason: String,
-}
-
-/// An open screen.
-pub struct ScreenFile {
-    pub path: PathBuf,
-    pub h5ad: H5ad,
-    pub counts: MatrixName,
-    pub simulated: bool,
-}
-
 impl ScreenFile {
-    /// Opens the file and finds its raw counts.
-    pub fn open(path: &Path, counts: Option<&str>, limits: &ReadLimits) -> Result<Self> {
-        let h5ad = H5ad::open(path, limits)?;
-        let names = h5ad.matrix_names()?;
-        let counts = match counts {
-            None => h5ad.counts_matrix()?,
-            Some(wanted) => names
-                .iter()
-                .find(|name| name.to_string() == wanted)
-                .cloned()
-                .ok_or_else(|| {
-                    let names = names
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", ");
-                    bad_input(format!(
-                        "{}: no matrix {wanted:?}; the file has {names}",
-                        path.display()
-                    ))
-                })?,
-        };
-        let simulated = h5ad.uns("simulated")? == Some(Scalar::Bool(true));
-        Ok(Self {
-            path: path.to_owned(),
-            h5ad,
-            counts,
-            simulated,
-        })
-    }
-
     /// Names the genes of the counts and finds the model's token of each.
     pub fn genes(&self, dataset: &Dataset, vocabulary: &Vocabulary) -> Result<Genes> {
         let var = self.h5ad.var_of(&self.counts)?;
@@ -289,119 +241,6 @@ impl ScreenFile {
              likely {mix_up}: name the right var column (gene_ids, gene_symbols) or dictionaries",
             self.path.display(),
             tokens.len()
-        )))
-    }
-
-    /// What was done to each cell, and the column that says so with the reason why it was taken.
-    pub fn perturbations(
-        &self,
-        dataset: &Dataset,
-        known: &Panel,
-    ) -> Result<(Assignments, PerturbationColumn)> {
-        let obs = self.h5ad.obs()?;
-        let mut reader = LabelReader::new(Some(known.clone()));
-        if !dataset.controls.is_empty() {
-            reader = reader.with_controls(&dataset.controls);
-        }
-        let (column, reason) = match &dataset.perturbation {
-            Some(column) => {
-                if !obs.columns().contains(column) {
-                    return Err(self.no_such_column(&obs, column)?);
-                }
-                (column.clone(), "named by the context".to_owned())
-            }
-            None => {
-                let columns = self.label_columns(&obs)?;
-                let borrowed = columns
-                    .iter()
-                    .map(|(name, labels)| (name.as_str(), labels.as_slice()));
-                let guess = guess_column(borrowed, &reader).map_err(|e| {
-                    bad_input(format!("{}: {e} (--perturbation-column)", self.path.display()))
-                })?;
-                (guess.column, guess.reason)
-            }
-        };
-        let mut labels = obs.column(&column)?.labels();
-        for label in &mut labels {
-            if label.as_ref().is_some_and(|l| dataset.unassigned.contains(l)) {
-                *label = None;
-            }
-        }
-        let assignments = reader.assign(&labels).map_err(|e| {
-            anyhow::Error::from(e).context(format!("{}: obs column {column}", self.path.display()))
-        })?;
-        Ok((assignments, PerturbationColumn { column, reason }))
-    }
-
-    /// The stratum of each cell, where the context names a column for it and the column tells cells apart.
-    pub fn strata(&self, dataset: &Dataset) -> Result<Option<Strata>> {
-        let Some(column) = &dataset.stratum else {
-            return Ok(None);
-        };
-        let strata = Strata::of(&self.labels(column)?);
-        Ok(Some(strata).filter(|strata| strata.names().len() > 1))
-    }
-
-    /// The guide of each cell: from the column that the context names, else the perturbation labels where control
-    /// cells have several, as in files whose labels are guides.
-    pub fn guides(
-        &self,
-        dataset: &Dataset,
-        perturbation: &str,
-        assignments: &Assignments,
-    ) -> Result<Option<Vec<Option<String>>>> {
-        if let Some(column) = &dataset.guide {
-            return Ok(Some(self.labels(column)?));
-        }
-        let labels = self.labels(perturbation)?;
-        let controls: BTreeSet<&String> = assignments
-            .controls()
-            .into_iter()
-            .filter_map(|row| labels[row].as_ref())
-            .collect();
-        let several = controls.len() >= LEAST_GUIDES;
-        Ok(several.then_some(labels))
-    }
-
-    fn labels(&self, column: &str) -> Result<Vec<Option<String>>> {
-        let obs = self.h5ad.obs()?;
-        if !obs.columns().iter().any(|c| c == column) {
-            return Err(self.no_such_column(&obs, column)?);
-        }
-        Ok(obs.column(column)?.labels())
-    }
-
-    /// Columns of labels; a column of numbers names no perturbation.
-    fn label_columns(&self, obs: &Frame<'_>) -> Result<Vec<(String, Vec<Option<String>>)>> {
-        let summary = self.h5ad.summary()?;
-        let texts = summary.obs.iter().filter(|column| column.holds_text());
-        texts
-            .map(|column| Ok((column.name.clone(), obs.column(&column.name)?.labels())))
-            .collect()
-    }
-
-    fn no_such_column(&self, obs: &Frame<'_>, wanted: &str) -> Result<anyhow::Error> {
-        let candidates: Vec<String> = self
-            .label_columns(obs)?
-            .iter()
-            .map(|(name, _)| {
-                let counts = obs.column(name)?.value_counts();
-                let shown: Vec<_> = counts
-                    .iter()
-                    .take(3)
-                    .map(|(label, n)| format!("{label} ×{n}"))
-                    .collect();
-                Ok(format!("{name} ({} labels: {})", counts.len(), shown.join(", ")))
-            })
-            .collect::<Result<_>>()?;
-        Ok(bad_input(format!(
-            "{}: obs has no column {wanted:?}; columns with labels are {}",
-            self.path.display(),
-            if candidates.is_empty() {
-                "none".to_owned()
-            } else {
-                candidates.join("; ")
-            }
         )))
     }
 }
