@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use ndarray::Array2;
 use scfm_attention::geneformer::{Checkpoint, Vocabulary};
-use scfm_core::{CountMatrix, EdgeKind, EdgeMatrix, Ledger, Panel};
+use scfm_core::{EdgeKind, EdgeMatrix, Ledger, Panel};
 use scfm_grn::{Absent, EdgeList, Ranking};
 
 use crate::args::{AbsentPairs, RankBy};
@@ -170,25 +169,6 @@ impl ListedEdges {
     }
 }
 
-/// In how many cells both genes have a count, `[gene, gene]`.
-pub fn codetection(cells: &CountMatrix) -> Array2<u32> {
-    let n = cells.genes().len();
-    let mut counts = Array2::zeros((n, n));
-    for cell in cells.counts().outer_iterator() {
-        let detected: Vec<usize> = cell
-            .iter()
-            .filter(|(_, count)| **count > 0.0)
-            .map(|(gene, _)| gene)
-            .collect();
-        for &source in &detected {
-            for &target in &detected {
-                counts[[source, target]] += u32::from(source != target);
-            }
-        }
-    }
-    counts
-}
-
 /// Tells what was read, and what is not known because the list leaves it out.
 pub fn describe(listed: &ListedEdges) -> Vec<String> {
     let list = &listed.list;
@@ -221,8 +201,6 @@ pub fn describe(listed: &ListedEdges) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
-    use sprs::CsMat;
 
     fn listed(text: &str, absent: AbsentPairs) -> ListedEdges {
         let list = EdgeList::from_reader("list", text.as_bytes()).unwrap();
@@ -273,16 +251,6 @@ mod tests {
             assert_eq!(scores[[0, 1]], strongest);
             assert!(scores[[1, 1]].is_nan());
         }
-    }
-
-    #[test]
-    fn codetection_counts_cells_with_both_genes() {
-        let counts = CsMat::csr_from_dense(
-            array![[1.0, 2.0, 0.0], [3.0, 1.0, 1.0], [0.0, 0.0, 4.0]].view(),
-            0.0,
-        );
-        let cells = CountMatrix::new(panel(), counts, vec![10.0; 3]).unwrap();
-        assert_eq!(codetection(&cells), array![[0, 2, 1], [2, 0, 1], [1, 1, 0]]);
     }
 
     #[test]

@@ -143,13 +143,9 @@ impl Inputs {
         context.model.name = args.edges.display().to_string();
         context.model.layer = None;
         let trrust = match &args.references {
-            Some(file) if file.is_file() => Some(file.clone()),
+            Some(file) if file.is_file() => Some(sound_reference(file.clone())?),
             folder => trrust(&context, folder.as_deref(), true)?,
         };
-        // Any file may have been named; one that is not laid out as TRRUST is told before anything is written.
-        if let Some(path) = &trrust {
-            ReferenceNetwork::read(path, Format::Trrust)?;
-        }
         Ok(Self {
             context,
             data: data.to_owned(),
@@ -178,13 +174,16 @@ fn trrust(context: &Context, references: Option<&Path>, named: bool) -> Result<O
             "{}: no such file, which the context names as TRRUST",
             path.display()
         ))),
-        found => {
-            let found = found.filter(|path| path.exists());
-            // Read here only so that a broken file is known before hours are spent on the model.
-            if let Some(path) = &found {
-                ReferenceNetwork::read(path, Format::Trrust)?;
-            }
-            Ok(found)
-        }
+        found => found
+            .filter(|path| path.exists())
+            .map(sound_reference)
+            .transpose(),
     }
+}
+
+/// The path of a file that can be read as TRRUST, so that a broken one is known before hours are spent on a model and
+/// before anything is written.
+fn sound_reference(path: PathBuf) -> Result<PathBuf> {
+    ReferenceNetwork::read(&path, Format::Trrust)?;
+    Ok(path)
 }

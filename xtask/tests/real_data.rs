@@ -1,7 +1,7 @@
 //! The main job on a real screen with the real dictionaries of Geneformer V1; the weights are random.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use scfm_core::{Column, Table};
@@ -26,6 +26,15 @@ fn numbers(table: &Table, name: &str) -> Vec<f64> {
         Some(Column::F64(values)) => values.iter().map(|v| v.unwrap_or(f64::NAN)).collect(),
         _ => panic!("no column of numbers {name}"),
     }
+}
+
+/// The run folder that an evaluation below `folder` says it wrote.
+fn run_folder(folder: &Path, printed: &str) -> PathBuf {
+    let report = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("report: "))
+        .expect("the path of the report");
+    folder.join(report).parent().unwrap().to_owned()
 }
 
 #[test]
@@ -70,12 +79,8 @@ fn a_real_screen_runs_through_and_its_known_biology_comes_out() {
         "200",
         "--quiet",
     ]);
-    let report = printed
-        .lines()
-        .find_map(|line| line.strip_prefix("report: "))
-        .expect("the path of the report");
-    let report = folder.path().join(report);
-    let run_folder = report.parent().unwrap();
+    let run_folder = &run_folder(folder.path(), &printed);
+    let report = run_folder.join("report.html");
 
     // The interferon-γ pathway: its receptor, its kinase and its transcription factor all lower STAT1.
     let (de, _) = scfm_io::read_table(&run_folder.join("tables/differential_expression.parquet")).unwrap();
@@ -149,11 +154,7 @@ fn a_real_screen_runs_through_and_its_known_biology_comes_out() {
         "0.3",
         "--quiet",
     ]);
-    let report = printed
-        .lines()
-        .find_map(|line| line.strip_prefix("report: "))
-        .expect("the path of the report");
-    let run_folder = folder.path().join(report).parent().unwrap().to_owned();
+    let run_folder = self::run_folder(folder.path(), &printed);
     let (own, _) = scfm_io::read_table(&run_folder.join("tables/perturbations.parquet")).unwrap();
     let mut own: Vec<(f64, String)> = numbers(&own, "self_statistic")
         .into_iter()

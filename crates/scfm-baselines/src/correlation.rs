@@ -44,12 +44,40 @@ pub fn spearman_edges(cells: &CountMatrix, sources: &Panel, targets: &Panel) -> 
     )?)
 }
 
+/// In how many cells both genes have a count, `[gene, gene]`; 0 for a gene with itself.
+pub fn codetection(cells: &CountMatrix) -> Array2<u32> {
+    let n = cells.genes().len();
+    let mut counts = Array2::zeros((n, n));
+    for cell in cells.counts().outer_iterator() {
+        let detected: Vec<usize> = cell
+            .iter()
+            .filter(|(_, count)| **count > 0.0)
+            .map(|(gene, _)| gene)
+            .collect();
+        for &source in &detected {
+            for &target in &detected {
+                counts[[source, target]] += u32::from(source != target);
+            }
+        }
+    }
+    counts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::test_cells::cells;
     use ndarray::Array1;
     use proptest::prelude::*;
+
+    #[test]
+    fn codetection_counts_cells_with_both_genes() {
+        let cells = cells(&[&[1, 2, 0], &[3, 1, 1], &[0, 0, 4]], &[10.0; 3]);
+        assert_eq!(
+            codetection(&cells),
+            ndarray::array![[0, 2, 1], [2, 0, 1], [1, 1, 0]]
+        );
+    }
 
     #[test]
     fn constant_genes_have_no_edges_and_a_gene_has_rho_one_with_itself() {

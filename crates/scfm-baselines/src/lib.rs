@@ -64,7 +64,7 @@ mod splines;
 
 pub use candidates::ScoredCandidates;
 pub use coexpression::{Association, CoexpressionMapping, Mapping, coexpression_mapping};
-pub use correlation::spearman_edges;
+pub use correlation::{codetection, spearman_edges};
 pub use error::Error;
 pub use features::gene_features;
 pub use folds::group_k_fold;

@@ -168,13 +168,7 @@ impl Line<'_> {
 
     fn gene(&self, column: usize, role: &'static str) -> Result<&str, Error> {
         match self.fields.get(column) {
-            Some(gene) if !gene.is_empty() && !gene.contains(char::is_control) => Ok(gene),
-            Some(gene) => Err(Error::Gene {
-                path: self.path.to_owned(),
-                line: self.number,
-                role,
-                found: gene.chars().take(40).collect(),
-            }),
+            Some(gene) => crate::lines::gene(self.path, self.number, role, gene),
             None => Err(self.fields_error("the columns of the header")),
         }
     }

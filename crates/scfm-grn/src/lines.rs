@@ -77,6 +77,19 @@ pub(crate) fn broken(path: &Path, source: std::io::Error) -> Error {
     }
 }
 
+/// A field that names a gene: anything but nothing and control characters.
+pub(crate) fn gene<'a>(path: &Path, line: u64, role: &'static str, field: &'a str) -> Result<&'a str, Error> {
+    if !field.is_empty() && !field.contains(char::is_control) {
+        return Ok(field);
+    }
+    Err(Error::Gene {
+        path: path.to_owned(),
+        line,
+        role,
+        found: field.chars().take(40).collect(),
+    })
+}
+
 /// Cuts lines into fields. Fed line by line, so that line numbers are true and a quote that is not closed ends
 /// with its line instead of swallowing the file.
 pub(crate) struct Splitter {

@@ -194,13 +194,7 @@ impl<'a> Row<'a> {
 
     fn gene(&self, column: usize, role: &'static str) -> Result<&'a str, Error> {
         match self.fields.get(column) {
-            Some(gene) if !gene.is_empty() && !gene.contains(char::is_control) => Ok(gene),
-            Some(gene) => Err(Error::Gene {
-                path: self.path.to_owned(),
-                line: self.number,
-                role,
-                found: gene.chars().take(40).collect(),
-            }),
+            Some(gene) => crate::lines::gene(self.path, self.number, role, gene),
             None => Err(self.too_short()),
         }
     }

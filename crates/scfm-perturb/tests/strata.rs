@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{P_VALUES, SUMS, Tests, assert_close, gene, matrix};
+use common::{SUMS, Tests, assert_close, assert_row, gene, matrix, totals};
 use proptest::prelude::*;
 use rand::{Rng, RngExt};
 use scfm_core::{CountMatrix, GeneId, Seeds};
@@ -67,14 +67,7 @@ fn agrees_with_the_definitions() {
                 DeTest::Welch => &group.welch,
                 _ => &group.mann_whitney,
             };
-            for g in 0..controls.genes().len() {
-                let what = |name| format!("{test:?}, perturbation {row}, gene {g}, {name}");
-                assert_close(table.lfc(row, g), group.lfc[g], SUMS, 0.0, &what("lfc"));
-                let statistic = table.statistic()[[row, g]];
-                assert_close(statistic, expected.statistic[g], SUMS, SUMS, &what("statistic"));
-                assert_close(table.p()[[row, g]], expected.p[g], 0.0, P_VALUES, &what("p"));
-                assert_close(table.q()[[row, g]], expected.q[g], 0.0, P_VALUES, &what("q"));
-            }
+            assert_row(&table, row, &group.lfc, expected, &format!("{test:?}"));
             let own = table.self_effects()[row].unwrap();
             assert_close(
                 own.remaining,
@@ -95,13 +88,6 @@ fn agrees_with_the_definitions() {
 
 fn few_cells() -> impl Strategy<Value = Vec<Vec<f32>>> {
     prop::collection::vec(prop::collection::vec((0u8..5).prop_map(f32::from), 3), 2..12)
-}
-
-fn totals(counts: &[Vec<f32>]) -> Vec<f64> {
-    counts
-        .iter()
-        .map(|row| row.iter().map(|&x| f64::from(x)).sum::<f64>() + 3.0)
-        .collect()
 }
 
 proptest! {

@@ -46,9 +46,6 @@ use crate::grid::LabelledGrid;
 use crate::result::{EffectKind, TestResult};
 use crate::student::Estimate;
 
-/// Standard errors and differences of AUROCs below this are rounding, not data.
-const ROUNDING: f64 = 1e-12;
-
 /// The smallest design whose crossed variance is trusted; the default is 20 rows and 30 effective columns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CrossedLimits {
@@ -205,13 +202,7 @@ fn infer(
         EffectKind::Auroc => (0.5, "crossed t test of the mean AUROC"),
         _ => (0.0, "crossed t test of the mean AUROC difference"),
     };
-    let exact_zero = |value: f64| if value.abs() < ROUNDING { 0.0 } else { value };
-    let estimate = Estimate {
-        value: exact_zero(mean - null),
-        standard_error: exact_zero(standard_error),
-        df,
-    };
-    let test = estimate
+    let test = Estimate::of_aurocs(mean - null, standard_error, df)
         .test(method, "the mean AUROC", kind, n_rows, "rows")?
         .shifted(null);
     Ok(CrossedAuroc {

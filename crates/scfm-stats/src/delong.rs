@@ -1,12 +1,8 @@
 use crate::curves::auroc;
 use crate::error::{Error, Undefined};
 use crate::ranks::SortedScores;
-use crate::result::{Alternative, EffectKind, Interval, TestResult};
-use crate::tails::{ln_normal_sf, normal_upper_quantile};
-use crate::{CONFIDENCE, Moments, PValue};
-
-/// Standard errors and differences of AUROCs below this are rounding, not data.
-const ROUNDING: f64 = 1e-12;
+use crate::result::{EffectKind, TestResult};
+use crate::student::{Estimate, Moments};
 
 /// DeLong's test that an AUROC is 0.5, two-sided, with its interval (DeLong et al. 1988), in O(n log n) after Sun and
 /// Xu (2014).
@@ -75,33 +71,19 @@ fn variance(placements: &[f64], labels: &[bool]) -> Result<f64, Error> {
     Ok(of_class(true, "positives")? + of_class(false, "negatives")?)
 }
 
+/// The normal test of an AUROC or of a difference, its interval within what can be.
 fn test(value: f64, variance: f64, n: usize, effect_kind: EffectKind) -> Result<TestResult, Error> {
     let (method, what, null, lowest) = match effect_kind {
         EffectKind::Auroc => ("DeLong test of an AUROC", "the AUROC", 0.5, 0.0),
         _ => ("DeLong test of two AUROCs", "the AUROC difference", 0.0, -1.0),
     };
-    let (difference, standard_error) = (value - null, variance.sqrt());
-    let statistic = if standard_error > ROUNDING {
-        difference / standard_error
-    } else if difference.abs() < ROUNDING {
-        0.0
-    } else {
-        return Err(Undefined::NoVariance { what, difference }.into());
-    };
-    let reach = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE)) * standard_error;
-    Ok(TestResult {
-        method,
-        alternative: Alternative::TwoSided,
-        statistic,
-        p: PValue::two_sided(ln_normal_sf(statistic.abs())),
-        effect: value,
-        effect_kind,
-        ci: Some(Interval {
-            low: f64::max(value - reach, lowest),
-            high: f64::min(value + reach, 1.0),
-            level: CONFIDENCE,
-        }),
-        n,
-        n_unit: "observations",
-    })
+    let mut test = Estimate::of_aurocs(value - null, variance.sqrt(), f64::INFINITY)
+        .test(method, what, effect_kind, n, "observations")?
+        .shifted(null);
+    test.effect = value;
+    if let Some(ci) = &mut test.ci {
+        ci.low = ci.low.max(lowest);
+        ci.high = ci.high.min(1.0);
+    }
+    Ok(test)
 }

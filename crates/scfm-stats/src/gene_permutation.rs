@@ -1,13 +1,11 @@
 use ndarray::ArrayView2;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
-use crate::PValue;
 use crate::bootstrap::resamples;
 use crate::error::{Error, Undefined};
 use crate::grid::LabelledGrid;
-use crate::permutation::monte_carlo_p;
+use crate::permutation::{PermutationLimits, permutation_test};
 use crate::result::{Alternative, EffectKind, TestResult};
 
 /// Class of a cell; 0 is no candidate.
@@ -79,19 +77,20 @@ pub fn gene_permutation_auroc(
     };
     let identity: Vec<u32> = (0..labels.n_columns() as u32).collect();
     let observed = mean_auroc(&identity);
-    let null: Vec<f64> = (0..n_permutations as u64)
-        .into_par_iter()
-        .map(|index| {
-            let mut column_of = identity.clone();
-            column_of.shuffle(&mut stream(index));
-            mean_auroc(&column_of) - 0.5
-        })
-        .collect();
+    let limits = PermutationLimits {
+        max: n_permutations,
+        stop_after: None,
+    };
+    let permuted = permutation_test(observed - 0.5, Alternative::TwoSided, limits, |index| {
+        let mut column_of = identity.clone();
+        column_of.shuffle(&mut stream(index));
+        mean_auroc(&column_of) - 0.5
+    })?;
     Ok(TestResult {
         method: "permutation of score columns",
         alternative: Alternative::TwoSided,
         statistic: observed,
-        p: PValue::new(monte_carlo_p(observed - 0.5, &null)),
+        p: permuted.p,
         effect: observed,
         effect_kind: EffectKind::Auroc,
         ci: None,

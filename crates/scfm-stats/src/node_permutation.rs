@@ -1,12 +1,10 @@
 use ndarray::ArrayView2;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
-use crate::PValue;
 use crate::bootstrap::resamples;
 use crate::error::{Error, Undefined};
-use crate::permutation::monte_carlo_p;
+use crate::permutation::{PermutationLimits, permutation_test};
 use crate::ranks::SortedScores;
 use crate::result::{Alternative, EffectKind, TestResult};
 
@@ -58,20 +56,21 @@ pub fn node_permutation_spearman(
     let observed = observed.ok_or(Undefined::Constant {
         what: "first or second matrix over the shared pairs",
     })?;
-    let null: Vec<f64> = (0..n_permutations as u64)
-        .into_par_iter()
-        .map(|index| {
-            let mut node_of = identity.clone();
-            node_of.shuffle(&mut stream(index));
-            // A permutation that leaves nothing to correlate is as far from the null as any.
-            a.correlation(&b, &node_of).0.unwrap_or(1.0)
-        })
-        .collect();
+    let limits = PermutationLimits {
+        max: n_permutations,
+        stop_after: None,
+    };
+    let permuted = permutation_test(observed, Alternative::TwoSided, limits, |index| {
+        let mut node_of = identity.clone();
+        node_of.shuffle(&mut stream(index));
+        // A permutation that leaves nothing to correlate is as far from the null as any.
+        a.correlation(&b, &node_of).0.unwrap_or(1.0)
+    })?;
     Ok(TestResult {
         method: "node permutation of Spearman's correlation",
         alternative: Alternative::TwoSided,
         statistic: observed,
-        p: PValue::new(monte_carlo_p(observed, &null)),
+        p: permuted.p,
         effect: observed,
         effect_kind: EffectKind::Correlation,
         ci: None,

@@ -115,12 +115,3 @@ pub fn permutation_p_interval(p: PValue, n_permutations: usize) -> Result<Interv
     let exceeding = (p.p() * (n_permutations as f64 + 1.0)).round() - 1.0;
     clopper_pearson(exceeding.max(0.0) as u64, n_permutations as u64, CONFIDENCE)
 }
-
-/// (1 + #{|null| ≥ |observed|}) / (1 + B), for statistics centred at 0.
-pub(crate) fn monte_carlo_p(observed: f64, null: &[f64]) -> f64 {
-    let exceeding = null
-        .iter()
-        .filter(|value| as_extreme(observed, **value, Alternative::TwoSided))
-        .count();
-    (1 + exceeding) as f64 / (1 + null.len()) as f64
-}

@@ -1,6 +1,6 @@
 use crate::error::Error;
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
-use crate::tails::{ln_beta, ln_beta_reg, normal_upper_quantile};
+use crate::tails::{ln_beta_reg, ln_binomial_mass, normal_upper_quantile};
 use crate::{CONFIDENCE, PValue};
 
 /// Exact binomial test of a share against `share`, two-sided: the total probability of the outcomes that are no more
@@ -120,14 +120,15 @@ fn ln_binomial_p(k: u64, n: u64, share: f64) -> f64 {
     if k as f64 == mean {
         return 0.0;
     }
-    let limit = ln_mass(k, n, share) + AS_LIKELY.ln_1p();
+    let ln_mass = |k: u64| ln_binomial_mass(k as f64, n as f64, share, 1.0 - share);
+    let limit = ln_mass(k) + AS_LIKELY.ln_1p();
     // The mass falls away from its mode, so the other tail starts where it first sinks to the limit.
     if (k as f64) < mean {
-        let other = bisect(mean.ceil() as u64, n + 1, |i| ln_mass(i, n, share) <= limit);
+        let other = bisect(mean.ceil() as u64, n + 1, |i| ln_mass(i) <= limit);
         ln_add(ln_lower(k, n, share), ln_upper(other, n, share))
     } else {
         let last = mean.floor() as u64;
-        let from_mean = bisect(0, last + 1, |i| ln_mass(last - i, n, share) <= limit);
+        let from_mean = bisect(0, last + 1, |i| ln_mass(last - i) <= limit);
         let other = if from_mean > last {
             f64::NEG_INFINITY
         } else {
@@ -148,19 +149,6 @@ pub(crate) fn bisect(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -
         }
     }
     low
-}
-
-/// ln P(X = k).
-fn ln_mass(k: u64, n: u64, share: f64) -> f64 {
-    let (k, m) = (k as f64, (n - k) as f64);
-    let power = |base: f64, exponent: f64| {
-        if exponent == 0.0 {
-            0.0
-        } else {
-            exponent * base.ln()
-        }
-    };
-    power(share, k) + power(1.0 - share, m) - (k + m + 1.0).ln() - ln_beta(k + 1.0, m + 1.0)
 }
 
 /// ln P(X ≤ k).

@@ -183,6 +183,16 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
+    /// An estimate made of AUROCs: what is below 1e-12 is rounding, not data.
+    pub(crate) fn of_aurocs(value: f64, standard_error: f64, df: f64) -> Self {
+        let exact_zero = |value: f64| if value.abs() < 1e-12 { 0.0 } else { value };
+        Self {
+            value: exact_zero(value),
+            standard_error: exact_zero(standard_error),
+            df,
+        }
+    }
+
     /// The two-sided t test against 0.
     pub(crate) fn test(
         self,

@@ -194,14 +194,15 @@ fn intervals_of_95_percent_cover_93_to_97_percent() {
         wilson(successes as u64, 80, 0.95).unwrap().contains(share)
     });
     // 60 positives and 60 negatives, two normal distributions one standard deviation apart.
+    let labels: Vec<bool> = (0..120).map(|i| i < 60).collect();
+    let scores = |rng: &mut ChaCha8Rng| -> Vec<f64> {
+        let noise = normals(rng, 120);
+        let shifted = noise.iter().zip(&labels);
+        shifted.map(|(x, &l)| x + f64::from(u8::from(l))).collect()
+    };
     let truth = 0.760_249_938_906_523_3;
     assert_covers("DeLong", 33, |rng| {
-        let labels: Vec<bool> = (0..120).map(|i| i < 60).collect();
-        let scores: Vec<f64> = normals(rng, 120)
-            .iter()
-            .zip(&labels)
-            .map(|(x, &l)| x + f64::from(u8::from(l)))
-            .collect();
+        let scores = scores(rng);
         delong_auroc(&scores, &labels)
             .unwrap()
             .ci
@@ -209,12 +210,7 @@ fn intervals_of_95_percent_cover_93_to_97_percent() {
             .contains(truth)
     });
     assert_covers("Newcombe", 34, |rng| {
-        let labels: Vec<bool> = (0..120).map(|i| i < 60).collect();
-        let scores: Vec<f64> = normals(rng, 120)
-            .iter()
-            .zip(&labels)
-            .map(|(x, &l)| x + f64::from(u8::from(l)))
-            .collect();
+        let scores = scores(rng);
         auroc_interval(auroc(&scores, &labels).unwrap(), 60, 60).contains(truth)
     });
 }

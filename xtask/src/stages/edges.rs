@@ -3,12 +3,12 @@
 use anyhow::Result;
 use scfm_attention::geneformer::{Checkpoint, Geneformer};
 use scfm_attention::{AbsentPairs, AttentionSums};
-use scfm_baselines::spearman_edges;
+use scfm_baselines::{codetection, spearman_edges};
 use scfm_core::EdgeMatrix;
 use scfm_io::{write_edges, write_pair_counts};
 
 use super::{Workbench, missing_gene};
-use crate::edge_source::{EdgeSource, ListedEdges, codetection};
+use crate::edge_source::{EdgeSource, ListedEdges};
 use crate::evidence::{names, read_panel};
 use crate::run_folder::RunFolder;
 

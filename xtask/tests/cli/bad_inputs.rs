@@ -53,38 +53,29 @@ impl SmallScreen {
     }
 }
 
-/// `evaluate` of a screen with the embedded checkpoint.
-fn evaluate_screen(bench: &Bench, words: &[&str]) {
-    let model = fixture("model");
-    bench.refused(
-        &[
-            "evaluate",
-            "--cell-type",
-            "k562",
-            "--data",
-            "screen.h5ad",
-            "--model",
-            model.to_str().unwrap(),
-        ],
-        words,
-    );
-}
-
-#[test]
-fn the_small_screen_is_sound_until_it_is_spoilt() {
-    let bench = Bench::new();
-    SmallScreen::new().write(&bench.path("screen.h5ad"));
-    let model = fixture("model");
-    bench.ok(&[
+/// `evaluate` of the screen with the embedded checkpoint.
+fn evaluate_arguments(model: &Path) -> [&str; 7] {
+    let model = model.to_str().unwrap();
+    [
         "evaluate",
         "--cell-type",
         "k562",
         "--data",
         "screen.h5ad",
         "--model",
-        model.to_str().unwrap(),
-        "--quiet",
-    ]);
+        model,
+    ]
+}
+
+fn evaluate_screen(bench: &Bench, words: &[&str]) {
+    bench.refused(&evaluate_arguments(&fixture("model")), words);
+}
+
+#[test]
+fn the_small_screen_is_sound_until_it_is_spoilt() {
+    let bench = Bench::new();
+    SmallScreen::new().write(&bench.path("screen.h5ad"));
+    bench.ok(&[&evaluate_arguments(&fixture("model"))[..], &["--quiet"]].concat());
 }
 
 #[test]
