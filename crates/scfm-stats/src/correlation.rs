@@ -85,7 +85,7 @@ pub fn spearman_columns(columns: ArrayView2<f64>) -> Array2<f64> {
             if column.iter().any(|value| value.is_nan()) {
                 return row.fill(f64::NAN);
             }
-            SortedScores::of_masked(column.iter().copied().enumerate(), n).write_mid_ranks(row);
+            SortedScores::of_masked(0..n, n, |position| column[position]).write_mid_ranks(row);
             let mean = (n as f64 + 1.0) / 2.0;
             row.iter_mut().for_each(|rank| *rank -= mean);
             let norm = row.iter().map(|rank| rank * rank).sum::<f64>().sqrt();

@@ -95,20 +95,16 @@ impl LabelledGrid<'_> {
 
     fn sort_row(&self, scores: ArrayView2<f64>, row: usize) -> Result<SortedScores, Error> {
         let (scores, candidate) = (scores.row(row), self.candidate.row(row));
-        let candidates = || {
-            scores
-                .iter()
-                .copied()
-                .enumerate()
-                .filter(|&(column, _)| candidate[column])
-        };
-        if let Some((column, _)) = candidates().find(|(_, score)| score.is_nan()) {
+        let candidates = (0..scores.len()).filter(|&column| candidate[column]);
+        if let Some(column) = candidates.clone().find(|&column| scores[column].is_nan()) {
             return Err(Error::CellNotANumber {
                 what: "score",
                 row,
                 column,
             });
         }
-        Ok(SortedScores::of_masked(candidates(), scores.len()))
+        Ok(SortedScores::of_masked(candidates, scores.len(), |column| {
+            scores[column]
+        }))
     }
 }

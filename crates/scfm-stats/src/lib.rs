@@ -76,6 +76,7 @@ mod proportion;
 mod ranks;
 mod result;
 mod signed_rank;
+mod sort;
 mod stratified;
 mod student;
 mod tails;

@@ -103,9 +103,10 @@ impl PairRanks {
             nodes <= MOST_NODES,
             "at most {MOST_NODES} nodes can be permuted, got {nodes}"
         );
-        let cells = matrix.indexed_iter().enumerate();
-        let defined = cells.filter(|(_, ((row, column), value))| row != column && !value.is_nan());
-        let sorted = SortedScores::of_masked(defined.map(|(cell, (_, &value))| (cell, value)), nodes * nodes);
+        let score = |cell: usize| matrix[[cell / nodes, cell % nodes]];
+        let defined =
+            (0..nodes * nodes).filter(|&cell| cell / nodes != cell % nodes && !score(cell).is_nan());
+        let sorted = SortedScores::of_masked(defined, nodes * nodes, score);
         let mut ranks = vec![f64::NAN; nodes * nodes];
         sorted.write_mid_ranks(&mut ranks);
         let n = sorted.len() as f64;

@@ -1,4 +1,5 @@
 use crate::error::{Error, numbers};
+use crate::sort::sorted_positions;
 
 /// Ranks from 1, tied values sharing the mean of theirs. O(n log n).
 ///
@@ -45,25 +46,20 @@ impl SortedScores {
     /// If there are 2³² scores or more.
     pub fn new(scores: &[f64]) -> Result<Self, Error> {
         numbers("score", scores)?;
-        Ok(Self::of_masked(scores.iter().copied().enumerate(), scores.len()))
+        Ok(Self::of_masked(0..scores.len(), scores.len(), |position| {
+            scores[position]
+        }))
     }
 
-    /// Sorts (position, score) pairs, positions below `n_positions`; the scores are numbers.
-    pub(crate) fn of_masked(scores: impl Iterator<Item = (usize, f64)>, n_positions: usize) -> Self {
-        assert!(
-            n_positions < u32::MAX as usize,
-            "scores are counted in 32 bits, got {n_positions}"
-        );
-        let mut pairs: Vec<(f64, u32)> = scores.map(|(position, score)| (score, position as u32)).collect();
-        // Positions break ties, so that the order is one and the same for every sorting algorithm.
-        pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let ends = pairs.chunk_by(|a, b| a.0 == b.0).scan(0, |end, block| {
-            *end += block.len() as u32;
-            Some(*end)
-        });
-        let ends = ends.collect();
+    /// Sorts the scores at `positions`, which ascend and lie below `n_positions`; these scores are numbers.
+    pub(crate) fn of_masked(
+        positions: impl Iterator<Item = usize> + Clone,
+        n_positions: usize,
+        score_at: impl Fn(usize) -> f64 + Copy,
+    ) -> Self {
+        let (order, ends) = sorted_positions(positions, score_at);
         Self {
-            order: pairs.into_iter().map(|(_, position)| position).collect(),
+            order,
             ends,
             n_positions,
         }

@@ -47,12 +47,9 @@ pub fn wilcoxon_signed_rank(differences: &[f64], zeros: Zeros) -> Result<TestRes
         }
         .into());
     }
-    let ranked = differences
-        .iter()
-        .enumerate()
-        .filter(|(_, difference)| zeros == Zeros::Pratt || **difference != 0.0)
-        .map(|(position, difference)| (position, difference.abs()));
-    let sorted = SortedScores::of_masked(ranked, differences.len());
+    let ranked =
+        (0..differences.len()).filter(|&position| zeros == Zeros::Pratt || differences[position] != 0.0);
+    let sorted = SortedScores::of_masked(ranked, differences.len(), |position| differences[position].abs());
     let mut ranks = vec![0.0; differences.len()];
     sorted.write_mid_ranks(&mut ranks);
 
