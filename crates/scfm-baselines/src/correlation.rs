@@ -1,5 +1,6 @@
 use ndarray::{Array2, Axis, Slice};
 use scfm_core::{CountMatrix, EdgeKind, EdgeMatrix, GeneId, Panel};
+use scfm_stats::SparseColumns;
 
 use crate::Error;
 
@@ -25,8 +26,15 @@ pub fn spearman_edges(cells: &CountMatrix, sources: &Panel, targets: &Panel) -> 
         .select_genes(&both)
         .map_err(Error::MissingGene)?
         .log1p_cp10k()
-        .to_dense();
-    let correlation = scfm_stats::spearman_columns(expression.view());
+        .to_csc();
+    let columns = SparseColumns::new(
+        expression.rows(),
+        expression.indptr().raw_storage(),
+        expression.indices(),
+        expression.data(),
+    )
+    .expect("a sparse matrix is well formed");
+    let correlation = scfm_stats::spearman_columns(columns);
     let row_of = |gene: &GeneId| {
         both.position(gene.as_str())
             .expect("every source is in the union of both panels")

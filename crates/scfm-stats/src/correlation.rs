@@ -1,18 +1,11 @@
-use ndarray::parallel::prelude::*;
-use ndarray::{Array2, ArrayView2, Axis, Slice};
-
 use crate::error::{Error, Undefined, finite, numbers, same_length};
-use crate::ranks::{SortedScores, mid_ranks};
+use crate::ranks::mid_ranks;
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
 use crate::tails::{ln_beta_reg, normal_upper_quantile};
 use crate::{CONFIDENCE, PValue};
 
 /// Up to this many pairs Spearman's null distribution is enumerated: 10! arrangements take some ten milliseconds.
 const EXACT: usize = 10;
-
-/// Columns per block of [`spearman_columns`]: two blocks of ranks of a few thousand rows stay in the shared cache, and
-/// a thousand columns still make enough blocks for every core.
-const BLOCK: usize = 128;
 
 /// Pearson's correlation with p by Student's t (n - 2 degrees of freedom) and Fisher's z interval (from 4 pairs on).
 ///
@@ -65,60 +58,6 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     } else {
         result("Spearman correlation", rho, student_p(rho, n), ci, n)
     })
-}
-
-/// Spearman's correlation of every pair of columns: `[rows, columns]` to `[columns, columns]`, symmetric, 1 on the
-/// diagonal. Rows and columns of constant columns, and of those holding NaN, are NaN throughout.
-///
-/// Blocked products of centred, scaled ranks in `f64`; blocks are shared out over the threads of rayon, which changes
-/// no bit. Oracle: `scipy.stats.spearmanr`.
-pub fn spearman_columns(columns: ArrayView2<f64>) -> Array2<f64> {
-    let (n, k) = columns.dim();
-    // One row per column of the input, so that a block is contiguous.
-    let mut ranks = Array2::<f64>::zeros((k, n));
-    ranks
-        .axis_iter_mut(Axis(0))
-        .into_par_iter()
-        .zip(columns.axis_iter(Axis(1)))
-        .for_each(|(mut row, column)| {
-            let row = row.as_slice_mut().expect("rows of a new array are contiguous");
-            if column.iter().any(|value| value.is_nan()) {
-                return row.fill(f64::NAN);
-            }
-            SortedScores::of_masked(0..n, n, |position| column[position]).write_mid_ranks(row);
-            let mean = (n as f64 + 1.0) / 2.0;
-            row.iter_mut().for_each(|rank| *rank -= mean);
-            let norm = row.iter().map(|rank| rank * rank).sum::<f64>().sqrt();
-            // 0 / 0 marks a constant column as NaN.
-            row.iter_mut().for_each(|rank| *rank /= norm);
-        });
-    let block = |index: usize| Slice::from(index * BLOCK..((index + 1) * BLOCK).min(k));
-    let n_blocks = k.div_ceil(BLOCK);
-    let upper: Vec<(usize, usize)> = (0..n_blocks)
-        .flat_map(|i| (i..n_blocks).map(move |j| (i, j)))
-        .collect();
-    let products: Vec<Array2<f64>> = upper
-        .par_iter()
-        .map(|&(i, j)| {
-            ranks
-                .slice_axis(Axis(0), block(i))
-                .dot(&ranks.slice_axis(Axis(0), block(j)).t())
-        })
-        .collect();
-    let mut correlations = Array2::zeros((k, k));
-    for ((i, j), product) in upper.into_iter().zip(products) {
-        for ((row, column), &value) in product.indexed_iter() {
-            let (row, column) = (i * BLOCK + row, j * BLOCK + column);
-            let value = if row == column && !value.is_nan() {
-                1.0
-            } else {
-                value.clamp(-1.0, 1.0)
-            };
-            correlations[[row, column]] = value;
-            correlations[[column, row]] = value;
-        }
-    }
-    correlations
 }
 
 /// Pearson's r of two vectors of one length without NaN.

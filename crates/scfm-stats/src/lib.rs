@@ -55,6 +55,7 @@
 
 mod auroc_interval;
 mod bootstrap;
+mod columns;
 mod contingency;
 mod correction;
 mod correlation;
@@ -64,6 +65,7 @@ mod delong;
 mod equivalence;
 mod error;
 mod gene_permutation;
+mod gram;
 mod grid;
 mod kendall;
 mod mann_whitney;
@@ -85,9 +87,10 @@ mod two_way_bootstrap;
 
 pub use auroc_interval::auroc_interval;
 pub use bootstrap::{Bootstrap, bootstrap, bootstrap_mean, leave_one_out};
+pub use columns::{Columns, SparseColumns, pearson_columns, spearman_columns};
 pub use contingency::{chi_squared, fisher_exact, hypergeometric_enrichment, mcnemar};
 pub use correction::{Probability, benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
-pub use correlation::{pearson, spearman, spearman_columns};
+pub use correlation::{pearson, spearman};
 pub use crossed::{CrossedAuroc, CrossedLimits, crossed_auroc, crossed_difference};
 pub use curves::{AveragePrecision, TopK, auroc, average_precision, early_precision_ratio, top_k};
 pub use delong::{delong_auroc, delong_difference};
