@@ -1,7 +1,6 @@
 use scfm_core::{Column, Table};
-use scfm_stats::benjamini_hochberg;
 
-use crate::{Error, Family, Kind, Measured, Outcome, Plan, PlannedTest};
+use crate::{Correction, Error, Kind, Measured, Outcome, Plan, PlannedTest};
 
 /// The closed registry of a run: one row per planned test, corrected as one family.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,30 +21,8 @@ pub struct Row {
     pub q: Option<f64>,
     /// Whether `q` is at most α; none for a row outside the main family.
     pub significant: Option<bool>,
-}
-
-/// How the families of a run came out.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Correction {
-    /// The false discovery rate.
-    pub alpha: f64,
-    /// A: all confirmatory tests; the one that decides.
-    pub confirmatory: FamilyCount,
-    /// B: all tests with a p-value, the as-published ones included.
-    pub all: FamilyCount,
-    /// C: one primary test per analysis.
-    pub primary: FamilyCount,
-    /// How many primary tests decide alike in A, B and C.
-    pub stable: usize,
-}
-
-/// Size of a family and its discoveries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FamilyCount {
-    /// Tests in the family.
-    pub tests: usize,
-    /// Those significant after correction.
-    pub significant: usize,
+    /// Whether a primary test decides alike in all families, see [`Correction`]; none for another row.
+    pub stable: Option<bool>,
 }
 
 impl Row {
@@ -210,39 +187,10 @@ impl CorrectedRegistry {
                 outcome,
                 q: None,
                 significant: None,
+                stable: None,
             })
             .collect();
-        let main = adjusted(&rows, |row| row.planned.family == Family::Main);
-        let all = adjusted(&rows, |row| {
-            matches!(
-                row.planned.family,
-                Family::Main | Family::AsPublished | Family::None
-            )
-        });
-        let primary = adjusted(&rows, |row| {
-            row.planned.family == Family::Main && row.planned.primary
-        });
-        let decides = |q: Option<f64>| q.map(|q| q <= alpha);
-        let stable = (0..rows.len()).filter(|&i| {
-            primary[i].is_some()
-                && decides(primary[i]) == decides(main[i])
-                && decides(main[i]) == decides(all[i])
-        });
-        let counted = |q: &[Option<f64>]| FamilyCount {
-            tests: q.iter().flatten().count(),
-            significant: q.iter().flatten().filter(|&&q| q <= alpha).count(),
-        };
-        let correction = Correction {
-            alpha,
-            confirmatory: counted(&main),
-            all: counted(&all),
-            primary: counted(&primary),
-            stable: stable.count(),
-        };
-        for (row, q) in rows.iter_mut().zip(main) {
-            row.q = q;
-            row.significant = decides(q);
-        }
+        let correction = Correction::of(&mut rows, alpha);
         Self {
             context,
             rows,
@@ -253,16 +201,6 @@ impl CorrectedRegistry {
 
 const RAN: &str = "ran";
 const NOT_RUN: &str = "not run";
-
-/// Benjamini-Hochberg over the rows of a family that have a p-value; none elsewhere.
-fn adjusted(rows: &[Row], in_family: impl Fn(&Row) -> bool) -> Vec<Option<f64>> {
-    let p: Vec<Option<f64>> = rows
-        .iter()
-        .map(|row| row.family_p().filter(|_| in_family(row)))
-        .collect();
-    let mut q = benjamini_hochberg(&p.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
-    p.iter().map(|p| p.and_then(|_| q.next())).collect()
-}
 
 /// The columns of a stored registry that its rows are read from.
 struct Stored<'a> {
@@ -451,29 +389,12 @@ mod tests {
     #[test]
     fn the_families_nest_as_declared() {
         let correction = *filled().correction();
-        assert_eq!(
-            correction.confirmatory,
-            FamilyCount {
-                tests: 5,
-                significant: 3
-            }
-        );
+        let count = |family: crate::FamilyCount| (family.tests, family.significant);
+        assert_eq!(count(correction.confirmatory), (5, 3));
         // The as-published test joins; null claims and the battery's control stay out.
-        assert_eq!(
-            correction.all,
-            FamilyCount {
-                tests: 6,
-                significant: 4
-            }
-        );
+        assert_eq!(count(correction.all), (6, 4));
         // Two analyses have a primary test that ran, and both decide alike in every family.
-        assert_eq!(
-            correction.primary,
-            FamilyCount {
-                tests: 2,
-                significant: 2
-            }
-        );
+        assert_eq!(count(correction.primary), (2, 2));
         assert_eq!(correction.stable, 2);
     }
 

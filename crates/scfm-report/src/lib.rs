@@ -46,6 +46,7 @@
 mod corrected;
 mod criteria;
 mod error;
+mod families;
 mod figure;
 mod number;
 mod plan;
@@ -56,8 +57,9 @@ mod statements;
 mod testing;
 mod verdict;
 
-pub use corrected::{CorrectedRegistry, Correction, FamilyCount, Row};
+pub use corrected::{CorrectedRegistry, Row};
 pub use error::Error;
+pub use families::{Correction, FamilyCount};
 pub use figure::{
     Effect, Figure, LayerAuroc, Measure, Scale, ScoreSet, auroc_distributions, forest, layer_profile,
     pair_density,

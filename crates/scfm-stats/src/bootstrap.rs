@@ -1,8 +1,8 @@
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::CONFIDENCE;
+use crate::draws::{count_into, sum_of_drawn};
 use crate::error::{Error, Undefined, finite};
 use crate::result::Interval;
 use crate::tails::{ln_normal_sf, normal_quantile};
@@ -63,7 +63,14 @@ pub fn bootstrap(
     let estimate = statistic(&vec![1; n_units])?;
     let values: Vec<Option<f64>> = (0..n as u64)
         .into_par_iter()
-        .map(|index| statistic(&draw_counts(n_units, &mut stream(index))).ok())
+        // Each thread counts into one buffer.
+        .map_init(
+            || vec![0; n_units],
+            |drawn, index| {
+                count_into(drawn, &mut stream(index));
+                statistic(drawn).ok()
+            },
+        )
         .collect();
     let replicates: Vec<f64> = values.into_iter().flatten().collect();
     Ok(Bootstrap {
@@ -145,7 +152,8 @@ pub fn leave_one_out(
 
 /// Percentile bootstrap interval of the mean of independent values, 95 %, from `n` resamples.
 ///
-/// Resample i draws from `stream(i)`, so the interval does not depend on the number of threads.
+/// Resample i draws from `stream(i)`, so the interval does not depend on the number of threads; it is that of
+/// [`bootstrap`] with the mean for its statistic, at a fraction of the time.
 /// Oracle in distribution: `scipy.stats.bootstrap(method="percentile")`.
 ///
 /// # Errors
@@ -156,11 +164,12 @@ pub fn bootstrap_mean(
     stream: impl Fn(u64) -> ChaCha8Rng + Sync,
 ) -> Result<Interval, Error> {
     finite("value", values)?;
-    let mean = |drawn: &[u64]| {
-        let sum: f64 = values.iter().zip(drawn).map(|(value, &w)| value * w as f64).sum();
-        Ok(sum / values.len() as f64)
-    };
-    Ok(bootstrap(values.len(), n, mean, stream)?.percentile(CONFIDENCE))
+    resamples(n)?;
+    let size = values.len() as f64;
+    let means = (0..n as u64)
+        .into_par_iter()
+        .map(|index| sum_of_drawn(values, &mut stream(index)) / size);
+    Ok(percentile_interval(means.collect(), CONFIDENCE))
 }
 
 /// Rejects resampling without resamples.
@@ -173,15 +182,6 @@ pub(crate) fn resamples(n: usize) -> Result<(), Error> {
         });
     }
     Ok(())
-}
-
-/// How often each of `n` units is drawn in `n` draws with replacement.
-pub(crate) fn draw_counts(n: usize, rng: &mut ChaCha8Rng) -> Vec<u64> {
-    let mut counts = vec![0; n];
-    for _ in 0..n {
-        counts[rng.random_range(0..n)] += 1;
-    }
-    counts
 }
 
 /// The central `level` of the replicates.

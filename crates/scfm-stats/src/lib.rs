@@ -55,6 +55,7 @@
 
 mod auroc_interval;
 mod bootstrap;
+mod clustered;
 mod columns;
 mod contingency;
 mod correction;
@@ -62,6 +63,7 @@ mod correlation;
 mod crossed;
 mod curves;
 mod delong;
+mod draws;
 mod equivalence;
 mod error;
 mod gene_permutation;
@@ -77,6 +79,7 @@ mod power;
 mod proportion;
 mod ranks;
 mod result;
+mod sign_flip;
 mod signed_rank;
 mod sort;
 mod stratified;
@@ -87,6 +90,7 @@ mod two_way_bootstrap;
 
 pub use auroc_interval::auroc_interval;
 pub use bootstrap::{Bootstrap, bootstrap, bootstrap_mean, leave_one_out};
+pub use clustered::{Clustered, Clusters};
 pub use columns::{Columns, SparseColumns, pearson_columns, spearman_columns};
 pub use contingency::{chi_squared, fisher_exact, hypergeometric_enrichment, mcnemar};
 pub use correction::{Probability, benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
@@ -108,6 +112,7 @@ pub use power::{auroc_power, hanley_mcneil_error, paired_t_pairs, paired_t_power
 pub use proportion::{binomial_test, clopper_pearson, wilson};
 pub use ranks::{SortedScores, mid_ranks};
 pub use result::{Alternative, EffectKind, Interval, TestResult};
+pub use sign_flip::{SignFlip, sign_flip_test};
 pub use signed_rank::{Zeros, sign_test, wilcoxon_signed_rank};
 pub use stratified::{stratified_welch, stratum_shares, van_elteren};
 pub use student::{Moments, cohen_d, one_sample_t, paired_t, welch_t, welch_t_from_moments};

@@ -9,9 +9,12 @@ use crate::{CONFIDENCE, PValue};
 /// Statistics this close, relatively, are the same number summed in another order.
 const SAME: f64 = 1e-10;
 
-/// Permutations computed before the count is looked at again: a fixed number, so that where a test stops does not depend
-/// on the number of threads.
+/// Permutations computed before the count is looked at again, in a test that may end early. They are counted in their
+/// order, so that where a test ends depends neither on this nor on the number of threads.
 const BATCH: u64 = 256;
+
+/// The same for a test that does all its permutations: as many as there are, but for the memory of their values.
+const LONG_BATCH: u64 = 1 << 16;
 
 /// When a permutation test ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +58,17 @@ pub fn permutation_test(
     resamples(limits.stop_after.unwrap_or(1))?;
     let (mut exceeding, mut done) = (0, 0);
     let max = limits.max as u64;
+    let batch = if limits.stop_after.is_some() {
+        BATCH
+    } else {
+        LONG_BATCH
+    };
     while done < max {
-        let batch: Vec<f64> = (done..(done + BATCH).min(max))
+        let values: Vec<f64> = (done..(done + batch).min(max))
             .into_par_iter()
             .map(&permuted)
             .collect();
-        for value in batch {
+        for value in values {
             done += 1;
             exceeding += usize::from(as_extreme(observed, value, alternative));
             if Some(exceeding) == limits.stop_after {
@@ -97,7 +105,8 @@ fn stopped(exceeding: usize, n: usize) -> Result<PermutationP, Error> {
     })
 }
 
-fn as_extreme(observed: f64, value: f64, alternative: Alternative) -> bool {
+/// Whether a permuted statistic is at least as far out as the observed one.
+pub(crate) fn as_extreme(observed: f64, value: f64, alternative: Alternative) -> bool {
     let margin = observed.abs() * SAME;
     match alternative {
         Alternative::TwoSided => value.abs() >= observed.abs() - margin,

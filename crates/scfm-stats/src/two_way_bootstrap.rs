@@ -3,7 +3,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::CONFIDENCE;
-use crate::bootstrap::{draw_counts, percentile_interval, resamples};
+use crate::bootstrap::{percentile_interval, resamples};
+use crate::draws::count_into;
 use crate::error::Error;
 use crate::grid::LabelledGrid;
 use crate::ranks::SortedScores;
@@ -88,17 +89,20 @@ pub fn two_way_bootstrap(
     let means = weighted_means(&vec![1; n_rows], &vec![1; n_columns]).expect("every row holds both classes");
     let replicates: Vec<Vec<f64>> = (0..n as u64)
         .into_par_iter()
-        .map(|index| {
-            let mut rng = stream(index);
-            // A resample without a single row of both classes says nothing and is drawn anew.
-            loop {
-                let rows = draw_counts(n_rows, &mut rng);
-                let columns = draw_counts(n_columns, &mut rng);
-                if let Some(means) = weighted_means(&rows, &columns) {
-                    return means;
+        .map_init(
+            || (vec![0; n_rows], vec![0; n_columns]),
+            |(rows, columns), index| {
+                let mut rng = stream(index);
+                // A resample without a single row of both classes says nothing and is drawn anew.
+                loop {
+                    count_into(rows, &mut rng);
+                    count_into(columns, &mut rng);
+                    if let Some(means) = weighted_means(rows, columns) {
+                        return means;
+                    }
                 }
-            }
-        })
+            },
+        )
         .collect();
     let replicates = Array2::from_shape_vec((n, scores.len()), replicates.concat())
         .expect("every resample holds a mean per score");

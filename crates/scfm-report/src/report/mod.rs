@@ -181,6 +181,39 @@ mod tests {
     }
 
     #[test]
+    fn every_family_is_shown_with_what_rests_on_it() {
+        let registry = registry(
+            &[
+                ("perturbation-first/attention-above-chance", 0.7, 0.03),
+                ("gene-baselines/variance-vs-attention", 0.1, 1e-6),
+                ("gene-baselines/mean-vs-attention", 0.1, 0.9),
+                ("gene-baselines/detection-vs-attention", 0.1, 0.8),
+            ],
+            &[],
+        );
+        let html = Report {
+            registry,
+            ..report(false)
+        }
+        .render(Plan::embedded());
+        for (_, name, _) in report(false).registry.correction().families() {
+            assert!(html.contains(name), "{name}");
+        }
+        assert!(html.contains("1 of 2 primary conclusions (50 %) are the same in all three families."));
+        assert!(html.contains(
+            "Those that change: <a href=\"#perturbation-first/attention-above-chance\">\
+             perturbation-first/attention-above-chance</a>."
+        ));
+        let nothing = crate::Registry::declare(Plan::embedded(), "rpe1").correct(0.05);
+        let html = Report {
+            registry: nothing,
+            ..report(false)
+        }
+        .render(Plan::embedded());
+        assert!(html.contains("No primary test has a p-value."));
+    }
+
+    #[test]
     fn long_tables_are_cut_and_say_so() {
         let html = report(false).render(Plan::embedded());
         assert!(html.contains("The first 200 of 250 rows"));

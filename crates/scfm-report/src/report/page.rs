@@ -189,19 +189,75 @@ fn not_evaluated(report: &Report, plan: &Plan) -> Markup {
 }
 
 fn registry(report: &Report) -> Markup {
-    let correction = report.registry.correction();
     let rows: Vec<_> = report.registry.rows().iter().collect();
     html! {
         section id="registry" {
             h2 { "All tests" }
-            p {
-                "Corrected over " (correction.confirmatory.tests) " confirmatory tests: "
-                (correction.confirmatory.significant) " significant. Over all " (correction.all.tests)
-                " tests with a p-value: " (correction.all.significant) ". Over one primary test per analysis ("
-                (correction.primary.tests) "): " (correction.primary.significant) ". "
-                (correction.stable) " of " (correction.primary.tests) " primary conclusions are the same in all three families."
-            }
+            (families(report))
             (registry_table("Every planned test. Click a heading to sort.", &rows, true))
+        }
+    }
+}
+
+/// What each family and each procedure would have found, and whether it matters.
+fn families(report: &Report) -> Markup {
+    let correction = report.registry.correction();
+    let changing: Vec<&str> = report
+        .registry
+        .rows()
+        .iter()
+        .filter(|row| row.stable == Some(false))
+        .map(|row| row.planned.id.as_str())
+        .collect();
+    html! {
+        div.scroll {
+            table {
+                caption {
+                    "Significant tests at α = " (correction.alpha) " by family and procedure. Family A with \
+                     Benjamini-Hochberg decides; the others show what rests on that choice."
+                }
+                thead {
+                    tr {
+                        th scope="col" { "family" }
+                        th scope="col" { "tests" }
+                        th scope="col" { "Benjamini-Hochberg" }
+                        th scope="col" { "Benjamini-Yekutieli" }
+                        th scope="col" { "Holm" }
+                        th scope="col" { "Bonferroni" }
+                    }
+                }
+                tbody {
+                    @for (letter, name, family) in correction.families() {
+                        tr {
+                            th scope="row" { (letter) ": " (name) }
+                            td.number { (family.tests) }
+                            td.number {
+                                @if letter == "A" { strong { (family.significant) } } @else { (family.significant) }
+                            }
+                            td.number { (family.benjamini_yekutieli) }
+                            td.number { (family.holm) }
+                            td.number { (family.bonferroni) }
+                        }
+                    }
+                }
+            }
+        }
+        p {
+            @match correction.stable_share() {
+                Some(share) => {
+                    (correction.stable) " of " (correction.primary.tests) " primary conclusions ("
+                    (format!("{:.0} %", 100.0 * share)) ") are the same in all three families."
+                }
+                None => "No primary test has a p-value."
+            }
+            @if !changing.is_empty() {
+                " Those that change: "
+                @for (i, test) in changing.iter().enumerate() {
+                    @if i > 0 { ", " }
+                    a href={ "#" (test) } { (test) }
+                }
+                "."
+            }
         }
     }
 }
