@@ -8,3 +8,9 @@ pub struct TokenisedCell {
     /// The column of the count matrix behind each token; `None` for tokens that stand for no gene.
     pub columns: Vec<Option<u32>>,
 }
+
+impl AsRef<Self> for TokenisedCell {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}

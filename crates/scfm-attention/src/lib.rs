@@ -65,10 +65,12 @@ mod extraction;
 pub mod geneformer;
 mod kernels;
 mod panel;
+mod transformer;
 mod weights;
 
 pub use cell::TokenisedCell;
 pub use error::Error;
 pub use extraction::{AbsentPairs, AttentionSums, Extraction, extract};
 pub use panel::TokenPanel;
+pub use transformer::Transformer;
 pub use weights::Weights;
