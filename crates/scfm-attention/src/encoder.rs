@@ -237,6 +237,25 @@ impl Linear {
         })
     }
 
+    /// The linear maps, `N` of them of as many rows as columns, whose rows stand one after the other under `path`: the
+    /// query, key and value projections of torch's attention.
+    pub(crate) fn stacked<const N: usize>(
+        weights: &Weights,
+        path: &str,
+        width: usize,
+    ) -> Result<[Self; N], Error> {
+        let stack = weights.get(&format!("{path}.weight"), &[N * width, width])?;
+        let biases = weights.vector(&format!("{path}.bias"), N * width)?;
+        let mut maps = Vec::with_capacity(N);
+        for (part, bias) in biases.chunks_exact(width).enumerate() {
+            maps.push(Self {
+                weight: stack.narrow(0, part * width, width)?,
+                bias: bias.to_vec(),
+            });
+        }
+        Ok(maps.try_into().expect("as many parts as were cut"))
+    }
+
     /// `x Wᵀ`, for callers that add the bias together with something else.
     pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         // The transpose is a view: the product packs its operands anyhow.
