@@ -195,6 +195,18 @@ pub enum Error {
         /// Its total.
         total: f64,
     },
+    /// A count that should be a bin.
+    #[error("cell {cell}: gene {gene} has {found}, expected a bin, a whole number from 0 to {last}")]
+    Bin {
+        /// Row of the cell.
+        cell: usize,
+        /// The gene.
+        gene: GeneId,
+        /// What stands there.
+        found: f32,
+        /// The last bin.
+        last: usize,
+    },
     /// A token sequence that the model cannot take.
     #[error("cell {cell}: {length} tokens, the model takes 1 to {max}")]
     Length {
