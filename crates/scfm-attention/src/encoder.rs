@@ -1,6 +1,7 @@
-//! A post-norm transformer encoder layer that shows its attention block by block and keeps none of it.
+//! A post-norm transformer encoder that shows its attention block by block and keeps none of it: the core that every
+//! model of this crate shares.
 //!
-//! With h of shape [S, D], head dimension d and one head j's columns q_j, k_j, v_j of the projections of h,
+//! With h of shape [S, D], head dimension d and one head j's columns q_j, k_j, v_j of the projections of h, a layer is
 //!
 //! ```text
 //! p_j = softmax(q_j k_jᵀ / √d)        rows queries, columns keys
@@ -8,10 +9,12 @@
 //! h'  = LN(a + W2 relu(W1 a + b1) + b2)
 //! ```
 //!
-//! which is BERT (arXiv:1810.04805) with relu. Sequences come one at a time, so that there is no padding to mask.
+//! which is BERT (arXiv:1810.04805) with relu, and also `torch.nn.TransformerEncoderLayer` as it is by default. Models
+//! differ in what makes h of the first layer, in the number added to the variance in LN, in widths, and in how their
+//! weights are called; none of this is known here. Sequences come one at a time, so that there is no padding to mask.
 
 use candle_core::{D, Tensor};
-use ndarray::ArrayView2;
+use ndarray::{Array2, Array3, ArrayView2, Axis, Slice};
 use scfm_core::Head;
 
 use crate::kernels::{Norm, add_bias, add_bias_relu, softmax_rows, with_values};
@@ -24,6 +27,84 @@ const BLOCK_SCORES: usize = 1 << 17;
 /// Matrix products over fewer rows than this spend their time packing the other operand.
 const MIN_BLOCK_ROWS: usize = 64;
 
+/// The layers of a model, one after the other.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    layers: Vec<EncoderLayer>,
+}
+
+impl Encoder {
+    /// An encoder of these layers.
+    ///
+    /// # Panics
+    /// Without any layer, or where layers differ in their number of heads.
+    pub(crate) fn new(layers: Vec<EncoderLayer>) -> Self {
+        assert!(
+            layers.iter().all(|layer| layer.heads == layers[0].heads) && !layers.is_empty(),
+            "layers of one model"
+        );
+        Self { layers }
+    }
+
+    /// Number of layers L.
+    pub(crate) fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Number of attention heads H of a layer.
+    pub(crate) fn n_heads(&self) -> usize {
+        self.layers[0].heads
+    }
+
+    /// The output of the last layer, `[S, D]`.
+    pub(crate) fn forward(&self, mut hidden: Tensor) -> Result<Tensor, Error> {
+        for layer in &self.layers {
+            hidden = layer.forward(&hidden, |_| ())?;
+        }
+        Ok(hidden)
+    }
+
+    /// What goes into the first layer, then the output of each layer; L + 1 arrays `[S, D]` in all.
+    pub(crate) fn hidden_states(&self, mut hidden: Tensor) -> Result<Vec<Array2<f32>>, Error> {
+        let mut states = vec![to_array(&hidden)?];
+        for layer in &self.layers {
+            hidden = layer.forward(&hidden, |_| ())?;
+            states.push(to_array(&hidden)?);
+        }
+        Ok(states)
+    }
+
+    /// All attention probabilities of each layer, `[head, query, key]`: L · H · S² numbers.
+    pub(crate) fn attention(&self, mut hidden: Tensor) -> Result<Vec<Array3<f32>>, Error> {
+        let n = hidden.dim(0)?;
+        let mut maps = vec![Array3::zeros((self.n_heads(), n, n)); self.n_layers()];
+        for (layer, map) in self.layers.iter().zip(&mut maps) {
+            hidden = layer.forward(&hidden, |block| {
+                let first = block.queries[0] as usize;
+                map.index_axis_mut(Axis(0), block.head.0)
+                    .slice_axis_mut(Axis(0), Slice::from(first..first + block.queries.len()))
+                    .assign(&block.probabilities);
+            })?;
+        }
+        Ok(maps)
+    }
+
+    /// Shows the attention of every layer to `observe`, block by block, at the least cost: of the last layer only the
+    /// rows of `last_queries`, and nothing after its attention.
+    pub(crate) fn observe(
+        &self,
+        mut hidden: Tensor,
+        last_queries: &[u32],
+        mut observe: impl FnMut(usize, AttentionBlock<'_>),
+    ) -> Result<(), Error> {
+        let (last, before) = self.layers.split_last().expect("an encoder has layers");
+        for (index, layer) in before.iter().enumerate() {
+            hidden = layer.forward(&hidden, |block| observe(index, block))?;
+        }
+        last.attention_of(&hidden, last_queries, |block| observe(before.len(), block))
+    }
+}
+
 /// Attention probabilities of one head for some of the queries of a cell.
 pub(crate) struct AttentionBlock<'a> {
     /// The head.
@@ -34,51 +115,25 @@ pub(crate) struct AttentionBlock<'a> {
     pub(crate) probabilities: ArrayView2<'a, f32>,
 }
 
-/// What the shape of a layer is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LayerShape {
-    pub(crate) hidden: usize,
-    pub(crate) heads: usize,
-    pub(crate) intermediate: usize,
-    pub(crate) layer_norm_eps: f32,
-}
-
-/// One layer's weights.
+/// One layer's weights, of width D in and out.
 #[derive(Debug, Clone)]
 pub(crate) struct EncoderLayer {
-    shape: LayerShape,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
-    attention_norm: Norm,
-    expand: Linear,
-    contract: Linear,
-    output_norm: Norm,
+    /// Number of heads H; divides D.
+    pub(crate) heads: usize,
+    pub(crate) query: Linear,
+    pub(crate) key: Linear,
+    pub(crate) value: Linear,
+    /// From the heads' contexts side by side.
+    pub(crate) output: Linear,
+    pub(crate) attention_norm: Norm,
+    /// To the width of the feed-forward step, before relu.
+    pub(crate) expand: Linear,
+    /// And back.
+    pub(crate) contract: Linear,
+    pub(crate) output_norm: Norm,
 }
 
 impl EncoderLayer {
-    /// The layer whose weights stand under `path` by their names in Hugging Face's BERT.
-    pub(crate) fn bert(weights: &Weights, path: &str, shape: LayerShape) -> Result<Self, Error> {
-        let LayerShape {
-            hidden, intermediate, ..
-        } = shape;
-        let linear =
-            |name: &str, outputs, inputs| Linear::new(weights, &format!("{path}.{name}"), outputs, inputs);
-        let norm = |name: &str| norm(weights, &format!("{path}.{name}"), hidden, shape.layer_norm_eps);
-        Ok(Self {
-            shape,
-            query: linear("attention.self.query", hidden, hidden)?,
-            key: linear("attention.self.key", hidden, hidden)?,
-            value: linear("attention.self.value", hidden, hidden)?,
-            output: linear("attention.output.dense", hidden, hidden)?,
-            attention_norm: norm("attention.output.LayerNorm")?,
-            expand: linear("intermediate.dense", intermediate, hidden)?,
-            contract: linear("output.dense", hidden, intermediate)?,
-            output_norm: norm("output.LayerNorm")?,
-        })
-    }
-
     /// The layer's output for `hidden` of shape [S, D]; every block of attention is shown to `observe`, all heads
     /// of a block of queries in order before the next queries.
     pub(crate) fn forward(
@@ -131,17 +186,17 @@ impl EncoderLayer {
         mut observe: impl FnMut(AttentionBlock<'_>),
     ) -> Result<Option<Tensor>, Error> {
         let key = self.key.apply(hidden)?;
-        let head_dim = self.shape.hidden / self.shape.heads;
+        let (n_keys, width) = hidden.dims2()?;
+        let head_dim = width / self.heads;
         let scale = 1.0 / (head_dim as f32).sqrt();
-        let n_keys = hidden.dim(0)?;
         let block_rows = (BLOCK_SCORES / n_keys).max(MIN_BLOCK_ROWS);
         let columns = |tensor: &Tensor, head: usize| tensor.narrow(D::Minus1, head * head_dim, head_dim);
 
         let mut contexts = Vec::new();
         for (block, positions) in positions.chunks(block_rows).enumerate() {
             let query = query.narrow(0, block * block_rows, positions.len())?;
-            let mut heads = Vec::with_capacity(self.shape.heads);
-            for head in 0..self.shape.heads {
+            let mut heads = Vec::with_capacity(self.heads);
+            for head in 0..self.heads {
                 let probabilities = columns(&query, head)?.matmul(&columns(&key, head)?.t()?)?;
                 softmax_rows(&probabilities, scale)?;
                 with_values(&probabilities, |values| {
@@ -182,13 +237,32 @@ impl Linear {
         })
     }
 
+    /// The linear maps, `N` of them of as many rows as columns, whose rows stand one after the other under `path`: the
+    /// query, key and value projections of torch's attention.
+    pub(crate) fn stacked<const N: usize>(
+        weights: &Weights,
+        path: &str,
+        width: usize,
+    ) -> Result<[Self; N], Error> {
+        let stack = weights.get(&format!("{path}.weight"), &[N * width, width])?;
+        let biases = weights.vector(&format!("{path}.bias"), N * width)?;
+        let mut maps = Vec::with_capacity(N);
+        for (part, bias) in biases.chunks_exact(width).enumerate() {
+            maps.push(Self {
+                weight: stack.narrow(0, part * width, width)?,
+                bias: bias.to_vec(),
+            });
+        }
+        Ok(maps.try_into().expect("as many parts as were cut"))
+    }
+
     /// `x Wᵀ`, for callers that add the bias together with something else.
     pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         // The transpose is a view: the product packs its operands anyhow.
         x.matmul(&self.weight.t()?)
     }
 
-    fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub(crate) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let y = self.product(x)?;
         add_bias(&y, &self.bias)?;
         Ok(y)
@@ -202,4 +276,11 @@ pub(crate) fn norm(weights: &Weights, path: &str, width: usize, eps: f32) -> Res
         bias: weights.vector(&format!("{path}.bias"), width)?,
         eps,
     })
+}
+
+/// A matrix out of the tensor arithmetic.
+pub(crate) fn to_array(tensor: &Tensor) -> Result<Array2<f32>, Error> {
+    let dims = tensor.dims2()?;
+    let values = tensor.flatten_all()?.to_vec1()?;
+    Ok(Array2::from_shape_vec(dims, values).expect("as many values as the shape says"))
 }

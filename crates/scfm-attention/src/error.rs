@@ -44,10 +44,10 @@ pub enum Error {
         /// What is wrong.
         source: Box<Error>,
     },
-    /// A configuration that no Geneformer has, or that this program does not compute.
+    /// A configuration that no model of its family has, or that this program does not compute.
     #[error("model configuration: {key} is {found}, expected {expected}")]
     Config {
-        /// The key in `config.json`.
+        /// The key in the configuration.
         key: &'static str,
         /// Its value.
         found: String,
@@ -79,7 +79,7 @@ pub enum Error {
     },
     /// A weight that the model needs and the checkpoint lacks.
     #[error(
-        "{origin}: tensor {name} is missing; is this a BertForMaskedLM checkpoint of the same depth as its config.json?"
+        "{origin}: tensor {name} is missing; is this a checkpoint of the architecture and depth that its configuration says?"
     )]
     MissingTensor {
         /// Where the weights come from.
@@ -88,7 +88,7 @@ pub enum Error {
         name: String,
     },
     /// A weight of another shape than the configuration asks for.
-    #[error("{origin}: tensor {name} has shape {found:?}, config.json asks for {expected:?}")]
+    #[error("{origin}: tensor {name} has shape {found:?}, the configuration asks for {expected:?}")]
     TensorShape {
         /// Where the weights come from.
         origin: String,
@@ -98,6 +98,24 @@ pub enum Error {
         found: Vec<usize>,
         /// The shape that the configuration asks for.
         expected: Vec<usize>,
+    },
+    /// A weight that would change the computation, of a part that the configuration does not have.
+    #[error("{origin}: tensor {name} is of a part that the model does not have: {reason}")]
+    UnexpectedTensor {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// Why it cannot belong to the model.
+        reason: String,
+    },
+    /// One weight under two of the names that it goes by.
+    #[error("{origin}: two tensors are the weight {name}, in two spellings; keep one of them")]
+    SameTensor {
+        /// Where the weights come from.
+        origin: String,
+        /// The weight.
+        name: String,
     },
     /// A file of `torch.save` that cannot be read.
     #[error(transparent)]
@@ -135,7 +153,7 @@ pub enum Error {
     /// Dictionaries of another model than the weights.
     #[error(
         "the token dictionary has {tokens} entries but the model embeds {rows}: they belong to different models \
-         (Geneformer V1 has 25426 tokens, V2 has 20275)"
+         (Geneformer V1 has 25426 tokens, V2 has 20275; scGPT whole-human has 60697, its organ models 36574)"
     )]
     VocabularySize {
         /// Entries of the token dictionary.
@@ -158,8 +176,8 @@ pub enum Error {
     },
     /// A panel of which the model knows no gene.
     #[error(
-        "none of the {n_genes} genes (such as {example}) is in the model's vocabulary, which holds Ensembl ids \
-         (such as {known}) without version suffix"
+        "none of the {n_genes} genes (such as {example}) is in the model's vocabulary, which holds names \
+         such as {known}, without version suffix"
     )]
     NoKnownGene {
         /// Genes of the panel.
@@ -177,6 +195,18 @@ pub enum Error {
         /// Its total.
         total: f64,
     },
+    /// A count that should be a bin.
+    #[error("cell {cell}: gene {gene} has {found}, expected a bin, a whole number from 0 to {last}")]
+    Bin {
+        /// Row of the cell.
+        cell: usize,
+        /// The gene.
+        gene: GeneId,
+        /// What stands there.
+        found: f32,
+        /// The last bin.
+        last: usize,
+    },
     /// A token sequence that the model cannot take.
     #[error("cell {cell}: {length} tokens, the model takes 1 to {max}")]
     Length {
@@ -187,6 +217,12 @@ pub enum Error {
         /// The model's number of positions.
         max: usize,
     },
+    /// A cell without any token.
+    #[error("cell {cell}: no token, a model reads at least one")]
+    NoToken {
+        /// Row of the cell.
+        cell: usize,
+    },
     /// A token id beyond the vocabulary.
     #[error("cell {cell}: token {token} is beyond the model's {n_tokens} tokens")]
     Token {
@@ -196,6 +232,40 @@ pub enum Error {
         token: u32,
         /// Rows of the embedding.
         n_tokens: usize,
+    },
+    /// A value of a gene that the model cannot read.
+    #[error("cell {cell}: the value of token {place} is {value}, expected {expected}")]
+    Value {
+        /// Row of the cell.
+        cell: usize,
+        /// Position in the cell.
+        place: usize,
+        /// The value.
+        value: f32,
+        /// What the model reads.
+        expected: String,
+    },
+    /// A model with a normalisation for each batch of its training, of which none was chosen.
+    #[error(
+        "{origin}: inputs are normalised by the batch of training that they belong to (dsbn.*); choose one of the \
+         {n_domains}, from 0 to {last}{found}", last = n_domains - 1,
+        found = found.map(|found| format!(", not {found}")).unwrap_or_default()
+    )]
+    Domain {
+        /// Where the weights come from.
+        origin: String,
+        /// Number of batches.
+        n_domains: usize,
+        /// The batch that was chosen.
+        found: Option<usize>,
+    },
+    /// A checkpoint without the decoder that predicts expression.
+    #[error("{origin}: the checkpoint has no decoder of expression that reads genes alone: {reason}")]
+    NoDecoder {
+        /// Where the weights come from.
+        origin: String,
+        /// Why.
+        reason: &'static str,
     },
     /// Attention that overflowed.
     #[error(

@@ -6,8 +6,7 @@ use ndarray::Array2;
 use scfm_core::{EdgeKind, EdgeMatrix, Layer, Orientation, Panel};
 
 use crate::encoder::AttentionBlock;
-use crate::geneformer::Geneformer;
-use crate::{Error, TokenPanel, TokenisedCell};
+use crate::{Error, TokenPanel, TokenisedCell, Transformer};
 
 /// One in the fixed-point sums: 2⁴⁰ leaves room for 2²³ cells in 63 bits, and its rounding error of 2⁻⁴¹ a cell
 /// is far below that of the 32-bit probabilities.
@@ -59,7 +58,7 @@ pub struct AttentionSums {
 impl AttentionSums {
     /// Sums over no cell yet, for the layers of `model`.
     pub fn new(
-        model: &Geneformer,
+        model: &impl Transformer,
         sources: TokenPanel,
         targets: TokenPanel,
         orientation: Orientation,
@@ -87,14 +86,14 @@ impl AttentionSums {
     ///
     /// # Panics
     /// When `model` has another number of layers or heads than the one that the sums were made for.
-    pub fn add<C>(
+    pub fn add<M: Transformer, C>(
         &mut self,
-        model: &Geneformer,
+        model: &M,
         cells: C,
         progress: impl Fn(usize) + Sync,
     ) -> Result<(), Error>
     where
-        C: IntoIterator<Item: Borrow<TokenisedCell>, IntoIter: Send>,
+        C: IntoIterator<Item: Borrow<M::Cell>, IntoIter: Send>,
     {
         assert_eq!(
             (model.n_layers(), model.n_heads()),
@@ -102,7 +101,7 @@ impl AttentionSums {
             "sums for this model"
         );
         let (queries, keys) = by_role(self.orientation, &self.sources, &self.targets);
-        let n_tokens = model.config().vocab_size;
+        let n_tokens = model.n_tokens();
         let positions = (queries.positions(n_tokens), keys.positions(n_tokens));
 
         let cells = Mutex::new(cells.into_iter().enumerate());
@@ -138,12 +137,13 @@ impl AttentionSums {
         }
     }
 
-    fn add_cell(
+    fn add_cell<M: Transformer>(
         &self,
-        model: &Geneformer,
-        cell: &TokenisedCell,
+        model: &M,
+        cell_of_model: &M::Cell,
         (query_positions, key_positions): &(Vec<Option<u32>>, Vec<Option<u32>>),
     ) -> Result<(), Error> {
+        let cell: &TokenisedCell = cell_of_model.as_ref();
         // In the order of the panel, so that sums are written from left to right.
         let in_panel = |positions: &[Option<u32>]| {
             let mut genes: Vec<(usize, u32)> = cell
@@ -204,7 +204,8 @@ impl AttentionSums {
                 }
             }
         };
-        model.observe_attention(cell, &last_queries, observe)?;
+        let hidden = model.embed(cell_of_model)?;
+        model.encoder().observe(hidden, &last_queries, observe)?;
         match overflow {
             Some(layer) => Err(Error::NotFinite {
                 cell: cell.cell,
@@ -287,8 +288,8 @@ impl AttentionSums {
 ///
 /// # Errors
 /// Those of [`AttentionSums::add`].
-pub fn extract<C>(
-    model: &Geneformer,
+pub fn extract<M: Transformer, C>(
+    model: &M,
     cells: C,
     sources: TokenPanel,
     targets: TokenPanel,
@@ -297,7 +298,7 @@ pub fn extract<C>(
     progress: impl Fn(usize) + Sync,
 ) -> Result<Extraction, Error>
 where
-    C: IntoIterator<Item: Borrow<TokenisedCell>, IntoIter: Send>,
+    C: IntoIterator<Item: Borrow<M::Cell>, IntoIter: Send>,
 {
     let mut sums = AttentionSums::new(model, sources, targets, orientation);
     sums.add(model, cells, progress)?;

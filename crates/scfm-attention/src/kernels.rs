@@ -54,6 +54,35 @@ pub(crate) fn add_bias_relu(rows: &Tensor, bias: &[f32]) -> candle_core::Result<
     )
 }
 
+/// Replaces each row by `row + bias` where that is positive, else by `slope` times it.
+pub(crate) fn add_bias_leaky_relu(rows: &Tensor, bias: &[f32], slope: f32) -> candle_core::Result<()> {
+    each_row(
+        rows,
+        "bias and leaky relu",
+        #[inline(always)]
+        |row| {
+            for (x, b) in row.iter_mut().zip(bias) {
+                let sum = *x + b;
+                *x = if sum < 0.0 { sum * slope } else { sum };
+            }
+        },
+    )
+}
+
+/// Multiplies each column by its scale, then adds its shift.
+pub(crate) fn scale_and_shift(rows: &Tensor, scale: &[f32], shift: &[f32]) -> candle_core::Result<()> {
+    each_row(
+        rows,
+        "scale and shift",
+        #[inline(always)]
+        |row| {
+            for ((x, scale), shift) in row.iter_mut().zip(scale).zip(shift) {
+                *x = *x * scale + shift;
+            }
+        },
+    )
+}
+
 /// Layer normalisation with biased variance.
 #[derive(Debug, Clone)]
 pub(crate) struct Norm {

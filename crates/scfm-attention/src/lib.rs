@@ -1,9 +1,10 @@
 //! Transformer inference over genes, and attention between genes streamed from it cell by cell.
 //!
-//! A single-cell foundation model reads a cell as a sequence of genes. This crate reads
-//! [Geneformer](geneformer) checkpoints as their authors publish them, turns counts into the model's tokens, and
+//! A single-cell foundation model reads a cell as a sequence of genes. This crate reads checkpoints of
+//! [Geneformer](geneformer) and [scGPT](scgpt) as their authors publish them, turns counts into the model's tokens, and
 //! averages the model's attention between the genes of two panels over any number of cells in memory that depends
-//! on the panels alone. It can also make and train small models of the same kind, whose truth is known.
+//! on the panels alone. It can also make and train small Geneformers, whose truth is known. What the two models share,
+//! which is all but what a cell looks like to them and what their weights are called, stands once: see [`Transformer`].
 //!
 //! From counts to edges:
 //!
@@ -62,13 +63,18 @@ mod cell;
 mod encoder;
 mod error;
 mod extraction;
+mod folder;
 pub mod geneformer;
 mod kernels;
 mod panel;
+pub mod scgpt;
+mod transformer;
+mod vocabulary;
 mod weights;
 
-pub use cell::TokenisedCell;
+pub use cell::{TokenisedCell, ValuedCell};
 pub use error::Error;
 pub use extraction::{AbsentPairs, AttentionSums, Extraction, extract};
 pub use panel::TokenPanel;
+pub use transformer::Transformer;
 pub use weights::Weights;

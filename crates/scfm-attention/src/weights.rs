@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -33,43 +35,52 @@ impl Weights {
         }
     }
 
-    /// Reads the tensors called `wanted` (others are passed over) from a safetensors file, or from a file of
-    /// `torch.save` where the name ends in `.bin`, one at a time: memory is what they take as 32-bit numbers, plus
-    /// the largest of them twice.
+    /// Reads tensors from a safetensors file, or from a file of `torch.save` where the name ends in `.bin` or `.pt`,
+    /// one at a time: memory is what they take as 32-bit numbers, plus the largest of them twice. `kept_as` says
+    /// under which name a tensor of the file is kept; those without one are passed over.
     ///
     /// # Errors
     /// Those of the file system, [`Error::Safetensors`], [`Error::Truncated`], [`Error::Torch`],
-    /// [`Error::TensorType`], [`Error::TensorNotFinite`]. A wanted tensor that the file lacks is no error here but
-    /// where it is asked for.
-    pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self, Error> {
+    /// [`Error::TensorType`], [`Error::TensorNotFinite`], [`Error::SameTensor`]. A wanted tensor that the file lacks
+    /// is no error here but where it is asked for.
+    pub(crate) fn read(path: &Path, kept_as: impl FnMut(&str) -> Option<String>) -> Result<Self, Error> {
         let mut weights = Self::new(path.display().to_string(), BTreeMap::new());
-        if path.extension().is_some_and(|extension| extension == "bin") {
-            weights.read_torch(path, wanted)?;
+        let is_torch = |extension: &OsStr| extension == "bin" || extension == "pt";
+        if path.extension().is_some_and(is_torch) {
+            weights.read_torch(path, kept_as)?;
         } else {
-            weights.read_safetensors(path, wanted)?;
+            weights.read_safetensors(path, kept_as)?;
         }
         Ok(weights)
     }
 
-    fn read_torch(&mut self, path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
+    fn read_torch(
+        &mut self,
+        path: &Path,
+        mut kept_as: impl FnMut(&str) -> Option<String>,
+    ) -> Result<(), Error> {
         let mut file = TorchFile::open(path, &ReadLimits::default()).map_err(torch_error)?;
-        let names: Vec<String> = file
+        let names: Vec<(String, String)> = file
             .names()
-            .filter(|name| wanted(name))
-            .map(str::to_owned)
+            .filter_map(|name| Some((name.to_owned(), kept_as(name)?)))
             .collect();
-        for name in names {
+        let in_file: BTreeMap<String, String> = names.iter().cloned().map(|(a, b)| (b, a)).collect();
+        for (name, kept) in names {
             // The same numbers are read and kept once.
-            let tied = self.tensors.keys().find(|first| file.are_tied(first, &name));
-            if let Some(tied) = tied {
-                let tensor = self.tensors[tied].clone();
-                self.tensors.insert(name, tensor);
+            let tied = self.tensors.iter().find(|(first, _)| {
+                in_file
+                    .get(*first)
+                    .is_some_and(|first| *first != name && file.are_tied(first, &name))
+            });
+            if let Some((_, tensor)) = tied {
+                let tensor = tensor.clone();
+                self.keep(kept, tensor)?;
                 continue;
             }
             let (dtype, shape) = file.tensor(&name).expect("one of the names");
             let (dtype, shape) = (self.float_type(&name, dtype)?, shape.to_vec());
             let bytes = file.read(&name).map_err(torch_error)?;
-            self.insert(name, dtype, &shape, &bytes)?;
+            self.insert(kept, dtype, &shape, &bytes)?;
         }
         Ok(())
     }
@@ -99,8 +110,20 @@ impl Weights {
                 name,
             });
         }
-        self.tensors.insert(name, tensor);
-        Ok(())
+        self.keep(name, tensor)
+    }
+
+    fn keep(&mut self, name: String, tensor: Tensor) -> Result<(), Error> {
+        match self.tensors.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(tensor);
+                Ok(())
+            }
+            Entry::Occupied(first) => Err(Error::SameTensor {
+                origin: self.origin.clone(),
+                name: first.key().clone(),
+            }),
+        }
     }
 
     /// Drops the tensor `copy`, which is tied to `original` in every model of this kind.
@@ -126,7 +149,11 @@ impl Weights {
         }
     }
 
-    fn read_safetensors(&mut self, path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
+    fn read_safetensors(
+        &mut self,
+        path: &Path,
+        mut kept_as: impl FnMut(&str) -> Option<String>,
+    ) -> Result<(), Error> {
         let file_error = |source| Error::File {
             path: path.to_owned(),
             source,
@@ -166,9 +193,7 @@ impl Weights {
                     expected: end_in_file,
                 });
             }
-            if !wanted(&name) {
-                continue;
-            }
+            let Some(kept) = kept_as(&name) else { continue };
             let dtype = DType::try_from(info.dtype).map_err(|e| malformed(&format!("tensor {name}: {e}")))?;
             let n_bytes = info
                 .shape
@@ -185,7 +210,7 @@ impl Weights {
             file.seek(SeekFrom::Start(8 + header_len + start))
                 .map_err(file_error)?;
             file.read_exact(&mut bytes).map_err(file_error)?;
-            self.insert(name, dtype, &info.shape, &bytes)?;
+            self.insert(kept, dtype, &info.shape, &bytes)?;
         }
         Ok(())
     }
@@ -203,6 +228,11 @@ impl Weights {
     /// All tensors by name.
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
+    }
+
+    /// The shape of the tensor of a name, where there is one.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(Tensor::dims)
     }
 
     /// The tensor of a name.

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 use rand::seq::SliceRandom;
 use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer};
-use scfm_attention::{AbsentPairs, AttentionSums};
+use scfm_attention::{AbsentPairs, AttentionSums, Transformer as _};
 use scfm_core::{Panel, Seeds};
 use scfm_io::{Backend, ReadLimits, content_hash, write_edges, write_pair_counts};
 use scfm_perturb::highly_variable;

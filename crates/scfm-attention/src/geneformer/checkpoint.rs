@@ -1,18 +1,15 @@
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
-use scfm_io::atomic_write;
-use serde::Serialize;
 use serde_json::json;
 
 use super::config::{V1_TOKENS, V2_TOKENS};
-use super::files::{CONFIG, CURRENT_IDS, MEDIANS, NAMES, TOKENS, WEIGHTS, required};
+use super::files::{CONFIG, CURRENT_IDS, MEDIANS, NAMES, TOKENS, WEIGHTS};
 use super::{Config, Dictionaries, Vocabulary};
+use crate::folder::{read_json, required, write_json, write_safetensors};
 use crate::{Error, Weights};
 
 /// Weights that published files list twice: the decoder is the embedding itself.
@@ -50,14 +47,7 @@ impl Checkpoint {
     /// As [`Checkpoint::load`].
     pub fn load_with(folder: &Path, dictionaries: &Path) -> Result<Self, Error> {
         let config_path = required(folder, "configuration", &[CONFIG])?;
-        let text = fs::read(&config_path).map_err(|source| Error::File {
-            path: config_path.clone(),
-            source,
-        })?;
-        let config: Config = serde_json::from_slice(&text).map_err(|source| Error::Json {
-            path: config_path.clone(),
-            source,
-        })?;
+        let config: Config = read_json(&config_path)?;
         config.check().map_err(|error| error.in_file(&config_path))?;
         let (vocabulary, dictionaries) = Dictionaries::load(dictionaries, config.vocab_size)?;
 
@@ -67,7 +57,7 @@ impl Checkpoint {
             .flatten()
             .collect();
         let wanted = |name: &str| shapes.contains_key(name) || TIED.iter().any(|(copy, _)| *copy == name);
-        let mut weights = Weights::read(&weights_path, wanted)?;
+        let mut weights = Weights::read(&weights_path, |name| wanted(name).then(|| name.to_owned()))?;
         for (copy, original) in TIED {
             weights.untie(copy, original)?;
         }
@@ -158,16 +148,7 @@ impl Checkpoint {
             write_json(&folder.join(format!("{CURRENT_IDS}.json")), current_ids)?;
         }
 
-        let path = folder.join(WEIGHTS[0]);
-        // transformers refuses files that do not say which framework's layout they have.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = safetensors::serialize(self.weights.tensors(), Some(metadata)).map_err(|e| {
-            Error::Safetensors {
-                path: path.clone(),
-                reason: e.to_string(),
-            }
-        })?;
-        write(&path, &bytes)
+        write_safetensors(&folder.join(WEIGHTS[0]), self.weights.tensors())
     }
 
     /// The configuration.
@@ -213,14 +194,4 @@ fn check_release(config: &Config, vocabulary: &Vocabulary) -> Result<(), Error> 
         ),
         _ => Ok(()),
     }
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
-    let mut text = serde_json::to_vec_pretty(value).expect("texts and numbers are JSON");
-    text.push(b'\n');
-    write(path, &text)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    Ok(atomic_write(path, |file| file.write_all(bytes))?)
 }

@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::encoder::LayerShape;
 
 /// Tokens of Geneformer V1, trained on 30 million cells.
 pub(super) const V1_TOKENS: usize = 25_426;
@@ -214,15 +213,6 @@ impl Config {
             vec![self.hidden_size],
         );
         parameters
-    }
-
-    pub(crate) fn layer_shape(&self) -> LayerShape {
-        LayerShape {
-            hidden: self.hidden_size,
-            heads: self.num_attention_heads,
-            intermediate: self.intermediate_size,
-            layer_norm_eps: self.layer_norm_eps as f32,
-        }
     }
 }
 

@@ -124,18 +124,6 @@ impl Dictionaries {
     }
 }
 
-/// A file of a model's folder under the first of its names that is there.
-pub(super) fn required(folder: &Path, what: &'static str, names: &[&str]) -> Result<PathBuf, Error> {
-    let mut paths = names.iter().map(|name| folder.join(name));
-    paths
-        .find(|path| path.is_file())
-        .ok_or_else(|| Error::MissingFile {
-            folder: folder.to_owned(),
-            what,
-            names: names.join(", "),
-        })
-}
-
 fn file(folder: &Path, stem: &str, release: &str) -> Option<PathBuf> {
     let mut paths = names(stem, release).into_iter().map(|name| folder.join(name));
     paths.find(|path| path.is_file())

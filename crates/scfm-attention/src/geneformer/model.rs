@@ -9,12 +9,12 @@
 //! ```
 
 use candle_core::{Device, Tensor};
-use ndarray::{Array2, Array3, Axis, Slice};
+use ndarray::{Array2, Array3};
 
 use super::{Checkpoint, Config};
-use crate::encoder::{AttentionBlock, EncoderLayer, Linear, norm};
+use crate::encoder::{Encoder, EncoderLayer, Linear, norm, to_array};
 use crate::kernels::{Norm, add_bias, add_bias_relu};
-use crate::{Error, TokenisedCell};
+use crate::{Error, TokenisedCell, Transformer, Weights};
 
 /// A Geneformer ready to read cells. Immutable, and cheap to share among threads.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct Geneformer {
     words: Tensor,
     positions: Tensor,
     embedding_norm: Norm,
-    layers: Vec<EncoderLayer>,
+    encoder: Encoder,
     head: Option<MaskedGeneHead>,
 }
 
@@ -68,15 +68,11 @@ impl Geneformer {
             // Every token is of type 0.
             positions: positions.broadcast_add(&types.narrow(0, 0, 1)?)?,
             embedding_norm: norm(weights, "bert.embeddings.LayerNorm", hidden, eps)?,
-            layers: (0..config.num_hidden_layers)
-                .map(|layer| {
-                    EncoderLayer::bert(
-                        weights,
-                        &format!("bert.encoder.layer.{layer}"),
-                        config.layer_shape(),
-                    )
-                })
-                .collect::<Result<_, _>>()?,
+            encoder: Encoder::new(
+                (0..config.num_hidden_layers)
+                    .map(|layer| encoder_layer(weights, &format!("bert.encoder.layer.{layer}"), &config))
+                    .collect::<Result<_, _>>()?,
+            ),
             head,
             origin: weights.origin().to_owned(),
             config,
@@ -88,29 +84,13 @@ impl Geneformer {
         &self.config
     }
 
-    /// Number of layers L.
-    pub fn n_layers(&self) -> usize {
-        self.layers.len()
-    }
-
-    /// Number of attention heads of a layer.
-    pub fn n_heads(&self) -> usize {
-        self.config.num_attention_heads
-    }
-
     /// Hidden states `[token, D]`: the embeddings, then the output of each layer; L + 1 in all. Agrees with
     /// `output_hidden_states=True`. Holds (L + 1) · S · D numbers.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Token`] for tokens that the model cannot read (reported as cell 0).
     pub fn hidden_states(&self, tokens: &[u32]) -> Result<Vec<Array2<f32>>, Error> {
-        let mut hidden = self.embed(0, tokens)?;
-        let mut states = vec![to_array(&hidden)?];
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, |_| ())?;
-            states.push(to_array(&hidden)?);
-        }
-        Ok(states)
+        self.encoder.hidden_states(self.embed_tokens(0, tokens)?)
     }
 
     /// All attention probabilities of each layer, `[head, query, key]`. Agrees with `output_attentions=True`.
@@ -119,18 +99,7 @@ impl Geneformer {
     /// # Errors
     /// As [`Geneformer::hidden_states`].
     pub fn attention(&self, tokens: &[u32]) -> Result<Vec<Array3<f32>>, Error> {
-        let n = tokens.len();
-        let mut maps = vec![Array3::zeros((self.n_heads(), n, n)); self.n_layers()];
-        let mut hidden = self.embed(0, tokens)?;
-        for (layer, map) in self.layers.iter().zip(&mut maps) {
-            hidden = layer.forward(&hidden, |block| {
-                let first = block.queries[0] as usize;
-                map.index_axis_mut(Axis(0), block.head.0)
-                    .slice_axis_mut(Axis(0), Slice::from(first..first + block.queries.len()))
-                    .assign(&block.probabilities);
-            })?;
-        }
-        Ok(maps)
+        self.encoder.attention(self.embed_tokens(0, tokens)?)
     }
 
     /// The masked-gene head's logits `[position, V]` at `positions` of a cell.
@@ -144,7 +113,7 @@ impl Geneformer {
         let head = self.head.as_ref().ok_or_else(|| Error::NoHead {
             origin: self.origin.clone(),
         })?;
-        let mut hidden = self.embed(0, tokens)?;
+        let hidden = self.embed_tokens(0, tokens)?;
         if positions.is_empty() {
             return Ok(Array2::zeros((0, self.config.vocab_size)));
         }
@@ -153,9 +122,7 @@ impl Geneformer {
             "positions lie within the cell's {} tokens",
             tokens.len()
         );
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, |_| ())?;
-        }
+        let hidden = self.encoder.forward(hidden)?;
         let rows = hidden.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?;
         let transformed = head.dense.product(&rows)?;
         add_bias_relu(&transformed, &head.dense.bias)?;
@@ -165,26 +132,7 @@ impl Geneformer {
         to_array(&logits)
     }
 
-    /// Shows the attention of a cell to `observe`, layer by layer and block by block, at the least cost: of the
-    /// last layer only the rows of `last_queries`, and nothing after its attention.
-    pub(crate) fn observe_attention(
-        &self,
-        cell: &TokenisedCell,
-        last_queries: &[u32],
-        mut observe: impl FnMut(usize, AttentionBlock<'_>),
-    ) -> Result<(), Error> {
-        let mut hidden = self.embed(cell.cell, &cell.tokens)?;
-        let (last, before) = self
-            .layers
-            .split_last()
-            .expect("a checked configuration has layers");
-        for (index, layer) in before.iter().enumerate() {
-            hidden = layer.forward(&hidden, |block| observe(index, block))?;
-        }
-        last.attention_of(&hidden, last_queries, |block| observe(before.len(), block))
-    }
-
-    fn embed(&self, cell: usize, tokens: &[u32]) -> Result<Tensor, Error> {
+    fn embed_tokens(&self, cell: usize, tokens: &[u32]) -> Result<Tensor, Error> {
         let (length, max) = (tokens.len(), self.config.max_position_embeddings);
         if length == 0 || length > max {
             return Err(Error::Length { cell, length, max });
@@ -204,8 +152,44 @@ impl Geneformer {
     }
 }
 
-fn to_array(tensor: &Tensor) -> Result<Array2<f32>, Error> {
-    let dims = tensor.dims2()?;
-    let values = tensor.flatten_all()?.to_vec1()?;
-    Ok(Array2::from_shape_vec(dims, values).expect("as many values as the shape says"))
+impl Transformer for Geneformer {
+    type Cell = TokenisedCell;
+
+    fn n_tokens(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    fn embed(&self, cell: &TokenisedCell) -> Result<Tensor, Error> {
+        self.embed_tokens(cell.cell, &cell.tokens)
+    }
+}
+
+/// The layer whose weights stand under `path` by their names in Hugging Face's BERT.
+fn encoder_layer(weights: &Weights, path: &str, config: &Config) -> Result<EncoderLayer, Error> {
+    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+    let linear =
+        |name: &str, outputs, inputs| Linear::new(weights, &format!("{path}.{name}"), outputs, inputs);
+    let norm = |name: &str| {
+        norm(
+            weights,
+            &format!("{path}.{name}"),
+            hidden,
+            config.layer_norm_eps as f32,
+        )
+    };
+    Ok(EncoderLayer {
+        heads: config.num_attention_heads,
+        query: linear("attention.self.query", hidden, hidden)?,
+        key: linear("attention.self.key", hidden, hidden)?,
+        value: linear("attention.self.value", hidden, hidden)?,
+        output: linear("attention.output.dense", hidden, hidden)?,
+        attention_norm: norm("attention.output.LayerNorm")?,
+        expand: linear("intermediate.dense", wide, hidden)?,
+        contract: linear("output.dense", hidden, wide)?,
+        output_norm: norm("output.LayerNorm")?,
+    })
 }

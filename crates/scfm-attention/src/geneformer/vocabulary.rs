@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use scfm_core::Panel;
 
+use crate::vocabulary::{is_special, keys_by_token};
 use crate::{Error, TokenPanel};
 
 const PAD: &str = "<pad>";
@@ -39,28 +40,7 @@ impl Vocabulary {
         medians: impl IntoIterator<Item = (String, f64)>,
     ) -> Result<Self, Error> {
         let tokens: HashMap<String, u32> = tokens.into_iter().collect();
-        let mut keys = vec![String::new(); tokens.len()];
-        for (key, &token) in &tokens {
-            match keys.get_mut(token as usize) {
-                None => {
-                    return Err(Error::Vocabulary(format!(
-                        "token {token} of {key} is beyond the {} entries; tokens must be 0, 1, 2, … without a gap",
-                        tokens.len()
-                    )));
-                }
-                Some(slot) if !slot.is_empty() => {
-                    let (first, second) = if *slot < *key {
-                        (&*slot, key)
-                    } else {
-                        (key, &*slot)
-                    };
-                    return Err(Error::Vocabulary(format!(
-                        "{first} and {second} share token {token}"
-                    )));
-                }
-                Some(slot) => key.clone_into(slot),
-            }
-        }
+        let keys = keys_by_token(&tokens)?;
         let special = |name| tokens.get(name).copied();
         let required = |name| special(name).ok_or_else(|| Error::Vocabulary(format!("no {name} entry")));
         let (pad, mask) = (required(PAD)?, required(MASK)?);
@@ -252,10 +232,6 @@ impl Vocabulary {
             known: known.unwrap_or_default(),
         }
     }
-}
-
-fn is_special(key: &str) -> bool {
-    key.starts_with('<') && key.ends_with('>')
 }
 
 #[cfg(test)]

@@ -1,0 +1,18 @@
+//! scGPT: vocabulary, binned values, weights and forward pass.
+
+mod binning;
+mod checkpoint;
+mod config;
+mod embedding;
+mod model;
+mod mt19937;
+mod names;
+mod tokenizer;
+mod vocabulary;
+
+pub use binning::{BinRange, bin_ranges};
+pub use checkpoint::Checkpoint;
+pub use config::{BatchNorm, Config, ValueEncoding};
+pub use model::ScGpt;
+pub use tokenizer::{Binning, Tokenizer, TokenizerParams};
+pub use vocabulary::Vocabulary;

@@ -1,0 +1,37 @@
+use candle_core::Tensor;
+
+use crate::encoder::Encoder;
+use crate::{Error, TokenisedCell};
+
+/// A model that reads cells as sequences of genes and whose attention can be extracted. Immutable and shared among
+/// threads.
+///
+/// What models have in common is the encoder of attention and feed-forward layers; each says how a cell becomes
+/// the first layer's input. The trait cannot be implemented outside of this crate.
+pub trait Transformer: Sync {
+    /// One cell as the model reads it.
+    type Cell: AsRef<TokenisedCell>;
+
+    /// Number of tokens V that the model embeds.
+    fn n_tokens(&self) -> usize;
+
+    /// Number of layers L.
+    fn n_layers(&self) -> usize {
+        self.encoder().n_layers()
+    }
+
+    /// Number of attention heads H of a layer.
+    fn n_heads(&self) -> usize {
+        self.encoder().n_heads()
+    }
+
+    #[doc(hidden)]
+    fn encoder(&self) -> &Encoder;
+
+    /// The input of the first layer, `[S, D]`.
+    ///
+    /// # Errors
+    /// For a cell that the model cannot read.
+    #[doc(hidden)]
+    fn embed(&self, cell: &Self::Cell) -> Result<Tensor, Error>;
+}
