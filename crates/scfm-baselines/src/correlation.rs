@@ -27,9 +27,10 @@ pub fn spearman_edges(cells: &CountMatrix, sources: &Panel, targets: &Panel) -> 
         .map_err(Error::MissingGene)?
         .log1p_cp10k()
         .to_csc();
+    let starts = expression.proper_indptr();
     let columns = SparseColumns::new(
         expression.rows(),
-        expression.indptr().raw_storage(),
+        &starts,
         expression.indices(),
         expression.data(),
     )
