@@ -54,6 +54,9 @@ pub enum Command {
         after_help = "Example: cargo xtask init-model --size v1-10m --dictionaries geneformer_gc30M --out random-v1"
     )]
     InitModel(InitModelArgs),
+    /// Run the benchmarks, or time the tasks of an audit side by side with Python
+    #[command(after_help = "Example: cargo xtask bench --peers peers --python peers/venv/bin/python")]
+    Bench(BenchArgs),
     /// Check what the compiler cannot: pages against crates, manifest against files, module documentation
     Tidy,
     /// Everything that must hold before a change lands
@@ -306,4 +309,23 @@ impl From<Hdf5> for scfm_io::Backend {
             Hdf5::LibHdf5 => Self::LibHdf5,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Folder of the Python side: measure.py, stages/*.py, inputs/*.npy; without it the criterion benchmarks run
+    #[arg(long, value_name = "FOLDER")]
+    pub peers: Option<PathBuf>,
+    /// Python that has what the Python side needs
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: String,
+    /// How often everything is run; medians are printed
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rounds: usize,
+    /// Only tasks whose names begin so
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// One task of ours, as the side-by-side comparison starts it
+    #[arg(long, value_name = "NAME", requires = "peers", hide = true)]
+    pub workload: Option<String>,
 }

@@ -20,6 +20,7 @@ mod record;
 mod run_folder;
 mod screen;
 mod stages;
+mod workloads;
 mod workspace;
 
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Report(args) => commands::report::run(args, progress)?,
         Command::Fixtures(args) => commands::fixtures::run(args, progress)?,
         Command::InitModel(args) => commands::init_model::run(args)?,
+        Command::Bench(args) => commands::bench::run(args, progress)?,
         Command::Tidy => commands::tidy::run()?,
         Command::Ci => commands::ci::run()?,
     }

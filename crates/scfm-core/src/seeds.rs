@@ -21,7 +21,7 @@ pub struct Seeds(u64);
 
 impl Seeds {
     /// Seeds derived from `root`.
-    pub fn new(root: u64) -> Self {
+    pub const fn new(root: u64) -> Self {
         Self(root)
     }
 

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod bench;
 pub mod ci;
 pub mod evaluate;
 pub mod extract;
