@@ -27,10 +27,14 @@ pub fn auroc_interval(auroc: f64, n_pos: usize, n_neg: usize) -> Interval {
     let z = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE));
     let (n_pos, n_neg) = (n_pos as f64, n_neg as f64);
     let others = 0.5 * (n_pos + n_neg) - 1.0;
-    // Positive where θ is within reach of the estimate.
+    let scale = z * z / (n_pos * n_neg);
+    // Positive where θ is within reach of the estimate: z² θ (1 - θ) [1 + others ((1 - θ) / (2 - θ) + θ / (1 + θ))] / (m n)
+    // against (θ - auroc)², times the denominators (2 - θ) (1 + θ), so that a step takes neither root nor division.
     let reach = |theta: f64| {
-        let shape = 1.0 + others * (1.0 - theta) / (2.0 - theta) + others * theta / (1.0 + theta);
-        z * (theta * (1.0 - theta) * shape / (n_pos * n_neg)).sqrt() - (theta - auroc).abs()
+        let product = theta * (1.0 - theta);
+        let denominators = 2.0 + product;
+        scale * product * (denominators + others * (1.0 + 2.0 * product))
+            - (theta - auroc).powi(2) * denominators
     };
     Interval {
         low: boundary(auroc, 0.0, reach),

@@ -4,8 +4,8 @@ use ndarray::{Array2, ArrayView2, Axis, Slice};
 use crate::error::{Error, Undefined, finite, numbers, same_length};
 use crate::ranks::{SortedScores, mid_ranks};
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
-use crate::tails::{ln_beta_reg, normal_upper_quantile};
-use crate::{CONFIDENCE, PValue};
+use crate::tails::normal_upper_quantile;
+use crate::{CONFIDENCE, PValue, Sides};
 
 /// Up to this many pairs Spearman's null distribution is enumerated: 10! arrangements take some ten milliseconds.
 const EXACT: usize = 10;
@@ -14,7 +14,7 @@ const EXACT: usize = 10;
 /// a thousand columns still make enough blocks for every core.
 const BLOCK: usize = 128;
 
-/// Pearson's correlation with p by Student's t (n - 2 degrees of freedom) and Fisher's z interval (from 4 pairs on).
+/// Pearson's correlation, two-sided, with p by Student's t (n - 2 degrees of freedom) and Fisher's z interval (from 4 pairs on).
 ///
 /// Oracle: `scipy.stats.pearsonr`.
 ///
@@ -26,11 +26,10 @@ pub fn pearson(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     finite("first vector", a)?;
     finite("second vector", b)?;
     let r = correlation(a, b)?;
-    let p = student_p(r, a.len());
     Ok(result(
         "Pearson correlation",
         r,
-        p,
+        student_sides(r, a.len()),
         fisher_interval(r, a.len(), 1.0),
         a.len(),
     ))
@@ -58,12 +57,12 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
         result(
             "Spearman correlation, exact",
             rho,
-            PValue::new(arrangements_p(&ra, &rb)),
+            arrangement_sides(&ra, &rb),
             ci,
             n,
         )
     } else {
-        result("Spearman correlation", rho, student_p(rho, n), ci, n)
+        result("Spearman correlation", rho, student_sides(rho, n), ci, n)
     })
 }
 
@@ -154,26 +153,25 @@ fn centred(values: &[f64]) -> Vec<f64> {
     scaled.iter().map(|value| (value - mean) / spread).collect()
 }
 
-pub(crate) fn student_p(r: f64, n: usize) -> PValue {
-    let square = r * r;
-    PValue::from_ln(ln_beta_reg(
-        0.5 * (n as f64 - 2.0),
-        0.5,
-        (1.0 - r) * (1.0 + r),
-        square,
-    ))
+/// Of r √(df / (1 - r²)) with df = n - 2 degrees of freedom.
+pub(crate) fn student_sides(r: f64, n: usize) -> Sides {
+    let df = n as f64 - 2.0;
+    Sides::of_t(r * (df / ((1.0 - r) * (1.0 + r))).sqrt(), df)
 }
 
-/// Share of the arrangements of `b` that correlate with `a` at least as strongly, in integers and hence exactly.
-fn arrangements_p(a: &[f64], b: &[f64]) -> f64 {
+/// Shares of the arrangements of `b` that correlate with `a` as much as it does, in integers and hence exactly.
+///
+/// Two-sided counts those as far from 0 on either side: with ties the distribution need not be symmetric, and then this is
+/// not twice the smaller tail.
+fn arrangement_sides(a: &[f64], b: &[f64]) -> Sides {
     let doubled = |ranks: &[f64]| -> Vec<i64> { ranks.iter().map(|rank| (2.0 * rank) as i64).collect() };
     let (a, mut b) = (doubled(a), doubled(b));
     let n = a.len();
     let centre = a.iter().sum::<i64>() * b.iter().sum::<i64>();
     let mut product: i64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
-    let distance = |product: i64| (n as i64 * product - centre).abs();
+    let distance = |product: i64| n as i64 * product - centre;
     let observed = distance(product);
-    let (mut as_far, mut all) = (1u64, 1u64);
+    let (mut as_far, mut above, mut below, mut all) = (1u64, 1u64, 1u64, 1u64);
     // Heap's algorithm: each arrangement differs from the last one by a swap.
     let mut counters = vec![0; n];
     let mut i = 1;
@@ -182,7 +180,10 @@ fn arrangements_p(a: &[f64], b: &[f64]) -> f64 {
             let j = if i % 2 == 0 { 0 } else { counters[i] };
             product += (a[i] - a[j]) * (b[j] - b[i]);
             b.swap(i, j);
-            as_far += u64::from(distance(product) >= observed);
+            let distance = distance(product);
+            as_far += u64::from(distance.abs() >= observed.abs());
+            above += u64::from(distance >= observed);
+            below += u64::from(distance <= observed);
             all += 1;
             counters[i] += 1;
             i = 1;
@@ -191,7 +192,12 @@ fn arrangements_p(a: &[f64], b: &[f64]) -> f64 {
             i += 1;
         }
     }
-    as_far as f64 / all as f64
+    let share = |count: u64| PValue::new(count as f64 / all as f64);
+    Sides {
+        two_sided: share(as_far),
+        greater: share(above),
+        less: share(below),
+    }
 }
 
 /// tanh(atanh r ± z √(inflation / (n - 3))).
@@ -208,12 +214,13 @@ pub(crate) fn fisher_interval(r: f64, n: usize, inflation: f64) -> Option<Interv
     })
 }
 
-fn result(method: &'static str, r: f64, p: PValue, ci: Option<Interval>, n: usize) -> TestResult {
+fn result(method: &'static str, r: f64, sides: Sides, ci: Option<Interval>, n: usize) -> TestResult {
     TestResult {
         method,
         alternative: Alternative::TwoSided,
         statistic: r,
-        p,
+        p: sides.two_sided,
+        sides: Some(sides),
         effect: r,
         effect_kind: EffectKind::Correlation,
         ci,

@@ -1,8 +1,7 @@
 use crate::error::{Error, Undefined};
 use crate::result::{Alternative, EffectKind, TestResult};
-use crate::student::t_interval;
-use crate::tails::ln_t_sf;
-use crate::{CONFIDENCE, PValue};
+use crate::student_tails::ln_t_sf;
+use crate::{CONFIDENCE, Estimate, PValue};
 
 /// Two one-sided tests that |effect| < `bound`; a small p claims equivalence.
 ///
@@ -28,9 +27,10 @@ pub fn tost(estimate: f64, standard_error: f64, df: f64, bound: f64) -> Result<T
         alternative: Alternative::TwoSided,
         statistic,
         p: PValue::from_ln(ln_p),
+        sides: None,
         effect: estimate,
         effect_kind: EffectKind::MeanDifference,
-        ci: Some(t_interval(estimate, standard_error, df, 2.0 * CONFIDENCE - 1.0)),
+        ci: Some(Estimate::new(estimate, standard_error, df)?.interval(2.0 * CONFIDENCE - 1.0)?),
         n: df as usize,
         n_unit: "degrees of freedom",
     })
@@ -50,9 +50,10 @@ pub fn non_superiority(estimate: f64, standard_error: f64, df: f64, bound: f64) 
         alternative: Alternative::Less,
         statistic,
         p: PValue::from_ln(ln_t_sf(-statistic, df)),
+        sides: None,
         effect: estimate,
         effect_kind: EffectKind::MeanDifference,
-        ci: Some(t_interval(estimate, standard_error, df, 2.0 * CONFIDENCE - 1.0)),
+        ci: Some(Estimate::new(estimate, standard_error, df)?.interval(2.0 * CONFIDENCE - 1.0)?),
         n: df as usize,
         n_unit: "degrees of freedom",
     })

@@ -1,4 +1,4 @@
-use crate::correlation::{correlation, fisher_interval, student_p};
+use crate::correlation::{correlation, fisher_interval, student_sides};
 use crate::error::{Error, Undefined, numbers, same_length};
 use crate::ranks::mid_ranks;
 use crate::result::{Alternative, EffectKind, TestResult};
@@ -93,11 +93,13 @@ impl RankCovariates {
         let b = left("second vector, given the covariates,", b)?;
         let rho = correlation(&a, &b)?;
         let effective = self.n - k;
+        let sides = student_sides(rho, effective);
         Ok(TestResult {
             method: "partial Spearman correlation",
             alternative: Alternative::TwoSided,
             statistic: rho,
-            p: student_p(rho, effective),
+            p: sides.two_sided,
+            sides: Some(sides),
             effect: rho,
             effect_kind: EffectKind::Correlation,
             ci: fisher_interval(rho, effective, 1.0 + rho * rho / 2.0),

@@ -1,7 +1,8 @@
 use libm::lgamma;
 
 use crate::error::Error;
-use crate::tails::{ln_normal_sf, normal_upper_quantile, t_upper_quantile};
+use crate::student_tails::t_upper_quantile;
+use crate::tails::{ln_normal_sf, normal_upper_quantile};
 
 /// Intervals of Simpson's rule for the non-central t distribution: some 1e-12 for all degrees of freedom.
 const INTERVALS: usize = 2_000;

@@ -1,7 +1,7 @@
 use crate::error::Error;
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
 use crate::tails::{ln_beta_reg, ln_binomial_mass, normal_upper_quantile};
-use crate::{CONFIDENCE, PValue};
+use crate::{CONFIDENCE, PValue, Sides};
 
 /// Exact binomial test of a share against `share`, two-sided: the total probability of the outcomes that are no more
 /// likely than the one observed.
@@ -19,11 +19,17 @@ pub fn binomial_test(successes: u64, n: u64, share: f64) -> Result<TestResult, E
             expected: "within [0, 1]",
         });
     }
+    let sides = Sides {
+        two_sided: PValue::from_ln(ln_two_sided(successes, n, share)),
+        greater: PValue::from_ln(ln_upper(successes, n, share)),
+        less: PValue::from_ln(ln_lower(successes, n, share)),
+    };
     Ok(TestResult {
         method: "exact binomial test",
         alternative: Alternative::TwoSided,
         statistic: successes as f64,
-        p: PValue::from_ln(ln_binomial_p(successes, n, share)),
+        p: sides.two_sided,
+        sides: Some(sides),
         effect: successes as f64 / n as f64,
         effect_kind: EffectKind::Proportion,
         ci: Some(ci),
@@ -113,7 +119,8 @@ fn beta_quantile(a: f64, b: f64, tail: f64) -> f64 {
     }
 }
 
-fn ln_binomial_p(k: u64, n: u64, share: f64) -> f64 {
+/// ln of the total probability of the outcomes that are no more likely than `k`.
+fn ln_two_sided(k: u64, n: u64, share: f64) -> f64 {
     /// Outcomes as likely as the observed one up to rounding belong to the tail (SciPy's factor).
     const AS_LIKELY: f64 = 1e-7;
     let mean = share * n as f64;
