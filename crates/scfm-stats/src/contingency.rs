@@ -79,6 +79,13 @@ pub fn fisher_exact(table: [[u64; 2]; 2]) -> Result<TestResult, Error> {
 /// P(X ≥ `hits`) where X of the `successes` in a `population` are among `draws` taken without replacement: the
 /// enrichment of a list. Oracle: `scipy.stats.hypergeom.sf(hits - 1, population, successes, draws)`.
 ///
+/// ```
+/// // Both of 2 draws from 4 are among its 2 successes: 1 of 6 ways.
+/// let p = scfm_stats::hypergeometric_enrichment(2, 4, 2, 2)?;
+/// assert!((p.p() - 1.0 / 6.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::OutOfRange`] for more successes or draws than the population.
 pub fn hypergeometric_enrichment(
@@ -106,8 +113,14 @@ pub fn hypergeometric_enrichment(
 
 /// McNemar's exact test of paired yes/no outcomes from the two kinds of discordant pairs.
 ///
-/// Effect = share of the discordant pairs that are of the first kind. Oracle:
+/// Effect = share of the discordant pairs that are of the first kind, with its Clopper-Pearson interval. Oracle:
 /// `statsmodels.stats.contingency_tables.mcnemar(exact=True)`.
+///
+/// ```
+/// let test = scfm_stats::mcnemar(6, 0)?;
+/// assert!((test.p.p() - 2.0 / 64.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::TooFew`] without a discordant pair.
@@ -131,7 +144,17 @@ pub fn mcnemar(first_only: u64, second_only: u64) -> Result<TestResult, Error> {
 /// Pearson's χ² test of independence in a table of counts `[rows, columns]`, without continuity correction.
 ///
 /// Effect = Cramér's V. Oracle: `scipy.stats.chi2_contingency(correction=False)`, which has Yates' correction on by
-/// default for 2×2 tables; use [`fisher_exact`] where counts are that small.
+/// default for 2×2 tables; use [`fisher_exact`] where counts are that small. The test has no direction. V has no interval:
+/// near independence V is biased upwards, so that those in use, which turn the non-central χ² distribution round, may lie
+/// wholly below V itself; of a 2×2 table the odds ratio has one.
+///
+/// ```
+/// use ndarray::array;
+///
+/// let test = scfm_stats::chi_squared(array![[30, 10], [10, 30]].view())?;
+/// assert_eq!((test.statistic, test.effect), (20.0, 0.5));
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::TooFew`] below two rows or columns or where a margin is 0.

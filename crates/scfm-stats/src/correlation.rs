@@ -10,6 +10,9 @@ use crate::{CONFIDENCE, PValue, Sides};
 /// Up to this many pairs Spearman's null distribution is enumerated: 10! arrangements take some ten milliseconds.
 const EXACT: usize = 10;
 
+/// Above this |r|, 1 - |r| is summed anew.
+const NEARLY_PERFECT: f64 = 0.9;
+
 /// Columns per block of [`spearman_columns`]: two blocks of ranks of a few thousand rows stay in the shared cache, and
 /// a thousand columns still make enough blocks for every core.
 const BLOCK: usize = 128;
@@ -18,6 +21,12 @@ const BLOCK: usize = 128;
 ///
 /// Oracle: `scipy.stats.pearsonr`.
 ///
+/// ```
+/// let test = scfm_stats::pearson(&[1.0, 2.0, 3.0, 5.0], &[1.1, 1.9, 3.2, 4.8])?;
+/// assert!(test.effect > 0.99 && test.p.p() < 0.01);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Undefined::Constant`], [`Undefined::TooFew`] below 3 pairs; [`Error::Length`], [`Error::NotANumber`],
 /// [`Error::NotFinite`], [`Error::Empty`].
@@ -25,20 +34,31 @@ pub fn pearson(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     same_length("second vector", a.len(), b.len())?;
     finite("first vector", a)?;
     finite("second vector", b)?;
-    let r = correlation(a, b)?;
+    let n = a.len();
+    let r = Correlation::of(a, b)?;
     Ok(result(
         "Pearson correlation",
         r,
-        student_sides(r, a.len()),
-        fisher_interval(r, a.len(), 1.0),
-        a.len(),
+        r.sides(n),
+        r.interval(n, 1.0),
+        n,
     ))
 }
 
 /// Spearman's rank correlation, two-sided, with the interval of Bonett and Wright (2000).
 ///
 /// p by Student's t with n - 2 degrees of freedom; up to 10 pairs from all arrangements, where t would call a perfect
-/// order of three impossible. Oracle: `scipy.stats.spearmanr` (and `permutation_test` up to 10 pairs).
+/// order of three impossible. Oracle: `scipy.stats.spearmanr`, which uses t for any number of pairs; up to 10 the count
+/// over all arrangements.
+///
+/// ```
+/// use scfm_stats::{Alternative, spearman};
+///
+/// let test = spearman(&[1.0, 2.0, 3.0, 4.0], &[0.2, 0.1, 7.0, 9.0])?;
+/// assert!((test.effect - 0.8).abs() < 1e-15);
+/// assert_eq!(test.against(Alternative::Greater)?.p.p(), 4.0 / 24.0);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`pearson`], but infinite values may be ranked.
@@ -50,9 +70,9 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     numbers("first vector", a)?;
     numbers("second vector", b)?;
     let (ra, rb) = (mid_ranks(a)?, mid_ranks(b)?);
-    let rho = correlation(&ra, &rb)?;
+    let rho = Correlation::of(&ra, &rb)?;
     let n = a.len();
-    let ci = fisher_interval(rho, n, 1.0 + rho * rho / 2.0);
+    let ci = rho.rank_interval(n);
     Ok(if n <= EXACT {
         result(
             "Spearman correlation, exact",
@@ -62,7 +82,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
             n,
         )
     } else {
-        result("Spearman correlation", rho, student_sides(rho, n), ci, n)
+        result("Spearman correlation", rho, rho.sides(n), ci, n)
     })
 }
 
@@ -120,24 +140,77 @@ pub fn spearman_columns(columns: ArrayView2<f64>) -> Array2<f64> {
     correlations
 }
 
-/// Pearson's r of two vectors of one length without NaN.
-pub(crate) fn correlation(a: &[f64], b: &[f64]) -> Result<f64, Error> {
-    for (what, values) in [("first vector", a), ("second vector", b)] {
-        if values.len() < 3 {
-            return Err(Undefined::TooFew {
-                what: "pairs",
-                n: values.len(),
-                needed: 3,
+/// Pearson's r of two vectors, with the digits of 1 - |r|.
+///
+/// Of thousands of values in nearly perfect order p is some (1 - r²)^(n/2): an error in the last bit of r alone would be one
+/// in the seventh digit of p.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Correlation {
+    pub(crate) r: f64,
+    /// 1 - |r|.
+    distance: f64,
+}
+
+impl Correlation {
+    /// Of two vectors of one length without NaN.
+    pub(crate) fn of(a: &[f64], b: &[f64]) -> Result<Self, Error> {
+        for (what, values) in [("first vector", a), ("second vector", b)] {
+            if values.len() < 3 {
+                return Err(Undefined::TooFew {
+                    what: "pairs",
+                    n: values.len(),
+                    needed: 3,
+                }
+                .into());
             }
-            .into());
+            if values.iter().all(|value| *value == values[0]) {
+                return Err(Undefined::Constant { what }.into());
+            }
         }
-        if values.iter().all(|value| *value == values[0]) {
-            return Err(Undefined::Constant { what }.into());
+        let (a, b) = (centred(a), centred(b));
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let (norm_a, norm_b) = (dot(&a, &a).sqrt(), dot(&b, &b).sqrt());
+        let r = dot(&a, &b) / (norm_a * norm_b);
+        if r.abs() < NEARLY_PERFECT {
+            return Ok(Self {
+                r,
+                distance: 1.0 - r.abs(),
+            });
         }
+        // |x - y|² = 2 (1 - x·y) of unit vectors.
+        let (scale_a, scale_b) = (1.0 / norm_a, r.signum() / norm_b);
+        let square = |(x, y): (&f64, &f64)| (x * scale_a - y * scale_b).powi(2);
+        let distance = 0.5 * a.iter().zip(&b).map(square).sum::<f64>();
+        Ok(Self {
+            r: r.signum() * (1.0 - distance),
+            distance,
+        })
     }
-    let (a, b) = (centred(a), centred(b));
-    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    Ok((dot(&a, &b) / (dot(&a, &a).sqrt() * dot(&b, &b).sqrt())).clamp(-1.0, 1.0))
+
+    /// Of r √(df / (1 - r²)) with df = `n` - 2 degrees of freedom.
+    pub(crate) fn sides(self, n: usize) -> Sides {
+        let df = n as f64 - 2.0;
+        Sides::of_t(self.r * (df / (self.distance * (1.0 + self.r.abs()))).sqrt(), df)
+    }
+
+    /// tanh(atanh r ± z √(`inflation` / (n - 3))).
+    fn interval(self, n: usize, inflation: f64) -> Option<Interval> {
+        if n < 4 {
+            return None;
+        }
+        let reach = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE)) * (inflation / (n as f64 - 3.0)).sqrt();
+        let z = self.r.atanh();
+        Some(Interval {
+            low: (z - reach).tanh(),
+            high: (z + reach).tanh(),
+            level: CONFIDENCE,
+        })
+    }
+
+    /// The interval of Bonett and Wright (2000) for correlations of ranks.
+    pub(crate) fn rank_interval(self, n: usize) -> Option<Interval> {
+        self.interval(n, 1.0 + self.r * self.r / 2.0)
+    }
 }
 
 /// Deviations from the mean, scaled by the largest so that no square overflows or underflows.
@@ -151,12 +224,6 @@ fn centred(values: &[f64]) -> Vec<f64> {
         .iter()
         .fold(0.0, |spread: f64, value| spread.max((value - mean).abs()));
     scaled.iter().map(|value| (value - mean) / spread).collect()
-}
-
-/// Of r √(df / (1 - r²)) with df = n - 2 degrees of freedom.
-pub(crate) fn student_sides(r: f64, n: usize) -> Sides {
-    let df = n as f64 - 2.0;
-    Sides::of_t(r * (df / ((1.0 - r) * (1.0 + r))).sqrt(), df)
 }
 
 /// Shares of the arrangements of `b` that correlate with `a` as much as it does, in integers and hence exactly.
@@ -200,28 +267,14 @@ fn arrangement_sides(a: &[f64], b: &[f64]) -> Sides {
     }
 }
 
-/// tanh(atanh r ± z √(inflation / (n - 3))).
-pub(crate) fn fisher_interval(r: f64, n: usize, inflation: f64) -> Option<Interval> {
-    if n < 4 {
-        return None;
-    }
-    let reach = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE)) * (inflation / (n as f64 - 3.0)).sqrt();
-    let z = r.atanh();
-    Some(Interval {
-        low: (z - reach).tanh(),
-        high: (z + reach).tanh(),
-        level: CONFIDENCE,
-    })
-}
-
-fn result(method: &'static str, r: f64, sides: Sides, ci: Option<Interval>, n: usize) -> TestResult {
+fn result(method: &'static str, r: Correlation, sides: Sides, ci: Option<Interval>, n: usize) -> TestResult {
     TestResult {
         method,
         alternative: Alternative::TwoSided,
-        statistic: r,
+        statistic: r.r,
         p: sides.two_sided,
         sides: Some(sides),
-        effect: r,
+        effect: r.r,
         effect_kind: EffectKind::Correlation,
         ci,
         n,

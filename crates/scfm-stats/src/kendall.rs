@@ -12,6 +12,16 @@ const EXACT: usize = 33;
 /// else from the normal one with the variance corrected for ties. Interval by Fisher's z with variance 0.437 / (n - 4)
 /// (Fieller, Hartley and Pearson 1957), from 5 pairs on. Oracle: `scipy.stats.kendalltau`.
 ///
+/// ```
+/// use scfm_stats::{Alternative, kendall};
+///
+/// let test = kendall(&[1.0, 2.0, 3.0, 4.0], &[0.1, 0.3, 0.2, 0.9])?;
+/// assert!((test.effect - 4.0 / 6.0).abs() < 1e-15);
+/// // One inversion or none, of the 24 orders.
+/// assert!((test.against(Alternative::Greater)?.p.p() - 4.0 / 24.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Undefined::Constant`], [`Undefined::TooFew`] below 3 pairs; [`Error::Length`], [`Error::NotANumber`].
 pub fn kendall(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {

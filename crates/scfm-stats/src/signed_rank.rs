@@ -133,7 +133,15 @@ pub fn wilcoxon_signed_rank(differences: &[f64], zeros: Zeros) -> Result<TestRes
 
 /// Sign test that positive and negative differences are equally likely; zeros are dropped.
 ///
-/// Effect = share of positive differences with its Clopper-Pearson interval. Oracle: `scipy.stats.binomtest`.
+/// Effect = share of positive differences with its Clopper-Pearson interval; greater means more than half. Oracle:
+/// `scipy.stats.binomtest`.
+///
+/// ```
+/// let test = scfm_stats::sign_test(&[0.1, 2.0, -0.4, 0.0, 1.0])?;
+/// assert_eq!((test.effect, test.n), (0.75, 4));
+/// assert!((test.p.p() - 10.0 / 16.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`wilcoxon_signed_rank`].

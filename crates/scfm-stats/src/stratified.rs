@@ -26,7 +26,8 @@ pub fn stratum_shares(sizes: &[(usize, usize)]) -> Vec<f64> {
 /// its variance is the sum of c = g_s² s² / n over strata and groups, each s² a sample variance with n - 1 degrees of
 /// freedom; Satterthwaite's approximation gives d / √Σc a t distribution with (Σc)² / Σ (c² / (n - 1)) degrees of
 /// freedom. A difference between strata, in level or in the share of the groups, cancels in each term. With one
-/// stratum this is [`welch_t_from_moments`](crate::welch_t_from_moments) to the last bit.
+/// stratum this is [`welch_t_from_moments`](crate::welch_t_from_moments) to the last bit; without the interval
+/// [`Estimate::welch_within_strata`] costs less. Oracle: the formula in NumPy.
 ///
 /// # Errors
 /// As [`welch_t_from_moments`](crate::welch_t_from_moments), for the first stratum concerned; [`Error::Empty`]
@@ -46,7 +47,7 @@ pub fn stratified_welch(strata: &[(Moments, Moments)]) -> Result<TestResult, Err
 ///
 /// The statistic is z = (V - E V) / √Var V of V = Σ U_s / (n_s + 1), the combination that is locally most powerful
 /// against a shift of the same size in every stratum (van Elteren 1960); variances are corrected for ties. p is from
-/// the normal distribution without continuity correction, and that of [`mann_whitney_sorted`] with one stratum. The
+/// the normal distribution without continuity correction, and that of [`mann_whitney_sorted`](crate::mann_whitney_sorted) with one stratum. The
 /// effect is the AUROC averaged over strata with weights n_a n_b / (n_s + 1). It has no interval: strata of which one
 /// group has a single value, which the test can use, give no variance, and the intervals that do with counts alone
 /// ([`auroc_interval`](crate::auroc_interval)) are made for one AUROC, not for a mean of different ones. Oracle: the sum

@@ -68,7 +68,16 @@ impl Moments {
 /// Welch's t test of two means, two-sided; effect = mean(a) - mean(b) with its 95 % interval.
 ///
 /// Degrees of freedom after Welch and Satterthwaite. Oracle: `scipy.stats.ttest_ind(equal_var=False)`. Where neither
-/// group varies, t is 0 if the means agree.
+/// group varies, t is 0 if the means agree. Greater means that the first group has the larger mean.
+///
+/// ```
+/// use scfm_stats::{Alternative, welch_t};
+///
+/// let test = welch_t(&[5.1, 4.8, 6.0], &[3.9, 4.1, 4.0, 4.4])?;
+/// assert!((test.effect - 1.2).abs() < 1e-12 && test.p.p() > 0.05);
+/// assert!(test.against(Alternative::Greater)?.p.p() < 0.05);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::NoVariance`] if neither group varies and the means differ, [`Undefined::TooFew`] below two values in
@@ -95,7 +104,13 @@ pub fn welch_t_from_moments(a: Moments, b: Moments) -> Result<TestResult, Error>
 
 /// Student's t test that the mean is `mu`, two-sided; effect = mean - `mu` with its 95 % interval.
 ///
-/// Oracle: `scipy.stats.ttest_1samp`.
+/// Oracle: `scipy.stats.ttest_1samp`, whose interval is that of the mean itself.
+///
+/// ```
+/// let test = scfm_stats::one_sample_t(&[0.52, 0.61, 0.55, 0.58], 0.5)?;
+/// assert!((test.effect - 0.065).abs() < 1e-12 && test.p.p() < 0.05);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`welch_t`].
@@ -115,6 +130,12 @@ pub fn one_sample_t(values: &[f64], mu: f64) -> Result<TestResult, Error> {
 ///
 /// Oracle: `scipy.stats.ttest_rel`.
 ///
+/// ```
+/// let test = scfm_stats::paired_t(&[3.0, 4.0, 6.0], &[2.0, 4.0, 5.5])?;
+/// assert_eq!((test.effect, test.n), (0.5, 3));
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`welch_t`], and [`Error::Length`].
 pub fn paired_t(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
@@ -130,7 +151,15 @@ pub fn paired_t(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     })
 }
 
-/// Cohen's d with the pooled standard deviation: (mean(a) - mean(b)) / s.
+/// Cohen's d with the pooled standard deviation: (mean(a) - mean(b)) / s. Oracle: the formula in NumPy.
+///
+/// ```
+/// use scfm_stats::{Moments, cohen_d};
+///
+/// let d = cohen_d(Moments::of(&[1.0, 3.0]), Moments::of(&[0.0, 2.0]))?;
+/// assert!((d - 0.5f64.sqrt()).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::NoVariance`] if neither group varies and the means differ (d is 0 if they agree), and as

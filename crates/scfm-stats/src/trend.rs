@@ -18,6 +18,16 @@ const EXACT_ROWS: usize = 12;
 /// `scipy.stats.page_trend_test`, which has no other alternative, and whose variance ignores ties: where there are any its
 /// p is too large.
 ///
+/// ```
+/// use ndarray::array;
+/// use scfm_stats::page_trend;
+///
+/// let test = page_trend(array![[0.1, 0.4, 0.9], [0.2, 0.3, 0.5]].view())?;
+/// // Both rows rise, as 1 of 6 · 6 pairs of orders do.
+/// assert!((test.p.p() - 1.0 / 36.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Undefined::TooFew`] below three columns or two rows, [`Undefined::Constant`] where every row is constant;
 /// [`Error::CellNotANumber`].

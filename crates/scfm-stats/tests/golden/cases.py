@@ -51,7 +51,7 @@ def named(ln_p):
 
 def sides_of_t(t, df):
     """ln p of Student's t against each alternative, at 60 digits."""
-    t, df = mpmath.mpf(float(t)), mpmath.mpf(float(df))
+    t, df = mpmath.mpf(t), mpmath.mpf(float(df))
     two_sided = mpmath.betainc(df / 2, mpmath.mpf(1) / 2, 0, df / (df + t * t), regularized=True)
     tails = [ln(two_sided / 2), float(mpmath.log1p(-two_sided / 2))]
     return named([ln(two_sided), *(tails if t > 0 else tails[::-1])])

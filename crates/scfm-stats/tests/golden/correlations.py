@@ -17,9 +17,15 @@ oracle("page_trend", "`scipy.stats.page_trend_test`; two-sided and less by turni
 oracle("jonckheere_terpstra", "its formula over all pairs in NumPy, moments over all arrangements where few; p at 60 digits")
 
 
+def precise(a, b):
+    """Pearson's r at 60 digits."""
+    a, b = ([mpmath.mpf(float(x)) for x in v] for v in [a, b])
+    a, b = ([x - mpmath.fsum(v) / len(v) for x in v] for v in [a, b])
+    return mpmath.fdot(a, b) / mpmath.sqrt(mpmath.fdot(a, a) * mpmath.fdot(b, b))
+
+
 def sides_of_r(r, df):
-    # Exactly ±1 leaves no p.
-    return sides_of_t(r * math.sqrt(df / ((1 - r) * (1 + r))), df)
+    return sides_of_t(r * mpmath.sqrt(df / ((1 - r) * (1 + r))), df)
 
 
 def sides_of_arrangements(ra, rb):
@@ -41,7 +47,7 @@ for kind in ["normal", "ties", "zeros", "heavy", "far"]:
             if abs(r.statistic) < 1 - 1e-9:  # beyond, p is made of rounding errors
                 interval = r.confidence_interval()
                 sides = agreeing(
-                    sides_of_r(r.statistic, n - 2),
+                    sides_of_r(precise(a, b), n - 2),
                     lambda alternative: stats.pearsonr(a, b, alternative=alternative).pvalue,
                     "pearson",
                 )
@@ -49,7 +55,7 @@ for kind in ["normal", "ties", "zeros", "heavy", "far"]:
             s = stats.spearmanr(a, b).statistic
             if n > 10:
                 sides = agreeing(
-                    sides_of_r(s, n - 2), lambda alternative: stats.spearmanr(a, b, alternative=alternative).pvalue, "spearman"
+                    sides_of_r(precise(stats.rankdata(a), stats.rankdata(b)), n - 2), lambda alternative: stats.spearmanr(a, b, alternative=alternative).pvalue, "spearman"
                 )
             else:
                 sides = sides_of_arrangements(stats.rankdata(a), stats.rankdata(b))
@@ -65,9 +71,9 @@ for n, multiplier, modulus in [(3000, 1, 17), (2000, 5, 301)]:
     r = stats.pearsonr(a, b)
     interval = r.confidence_interval()
     inputs = {"a": words_a, "b": floats(b)}
-    case("pearson", inputs, correlation=r.statistic, low=interval.low, high=interval.high, **sides_of_r(r.statistic, n - 2))
+    case("pearson", inputs, correlation=r.statistic, low=interval.low, high=interval.high, **sides_of_r(precise(a, b), n - 2))
     s = stats.spearmanr(a, b).statistic
-    case("spearman", inputs, correlation=s, **fisher_ends(s, (1 + s**2 / 2) / (n - 3)), **sides_of_r(s, n - 2))
+    case("spearman", inputs, correlation=s, **fisher_ends(s, (1 + s**2 / 2) / (n - 3)), **sides_of_r(precise(stats.rankdata(a), stats.rankdata(b)), n - 2))
 
 
 def kendall_z(a, b):

@@ -43,10 +43,12 @@ fn table(golden: &Golden) -> String {
         .collect();
     let mut table = format!(
         "## Oracles\n\n\
-         What each function was compared with ({}), on how many inputs, and the largest deviation found, rounded up to a\n\
-         power of ten: relative ones of p against every alternative that the function has, absolute ones below 1 and\n\
-         relative ones above of statistics, effects and interval ends. Deviations below 1e-14 are shown as that. The\n\
-         table is written and checked by `tests/golden`, beside which the generator of the inputs lies.\n\n\
+         What each function was compared with, on how many inputs, and the largest deviation found, rounded up to a power\n\
+         of ten: relative ones of p against every alternative that the function has, absolute ones below 1 and relative\n\
+         ones above of statistics, effects and interval ends. Deviations below 1e-14 are shown as that. Where p is far\n\
+         below the smallest float, the last bit of its logarithm is what deviates. The table is written and checked by\n\
+         `tests/golden`, where the generator of the inputs lies, too.\n\n\
+         Versions: {}.\n\n\
          | item | oracle | cases | statistic | interval | p |\n\
          | --- | --- | ---: | ---: | ---: | ---: |\n",
         versions.join(", "),
