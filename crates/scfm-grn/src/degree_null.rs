@@ -276,6 +276,7 @@ impl Ranks {
             alternative: Alternative::Greater,
             statistic: z,
             p: PValue::new(null.p),
+            sides: None,
             effect: self.auroc(null.observed),
             effect_kind: EffectKind::Auroc,
             ci: None,

@@ -1,11 +1,10 @@
 use rayon::prelude::*;
 use scfm_core::{CountMatrix, GeneId, Panel};
 use scfm_stats::{
-    TestResult, benjamini_hochberg, defined, mann_whitney_sorted, stratified_welch, stratum_shares,
-    van_elteren,
+    Alternative, Estimate, PValue, RankSum, benjamini_hochberg, defined, stratum_shares, van_elteren,
 };
 
-use crate::groups::{Stratum, remaining, strata_of, with_variances};
+use crate::groups::{Group, Stratum, remaining, strata_of, with_variances};
 use crate::{DeTable, Error};
 
 /// Fewest cells of each group in a stratum, so that both have a variance.
@@ -16,7 +15,7 @@ const MIN_IN_STRATUM: usize = 2;
 #[non_exhaustive]
 pub enum DeTest {
     /// Welch's t test; the statistic is t, positive where the perturbation raises expression. With strata the test
-    /// of [`stratified_welch`]. A group in which a gene does not vary, most often because it was not seen there,
+    /// of [`stratified_welch`](scfm_stats::stratified_welch). A group in which a gene does not vary, most often because it was not seen there,
     /// borrows the variance of the other: with a variance of 0 every gene of few counts that a small group misses
     /// would be significant.
     #[default]
@@ -100,7 +99,7 @@ impl DeParams {
 /// cells come in batches, so that memory holds no more of them than a batch.
 ///
 /// With strata (batches, replicates) cells are compared within them: LFC and test are those of
-/// [`stratified_welch`] and [`van_elteren`], and a stratum in which either group has fewer than two cells is left out
+/// [`stratified_welch`](scfm_stats::stratified_welch) and [`van_elteren`], and a stratum in which either group has fewer than two cells is left out
 /// for that perturbation. Cells alone in their stratum are counted in the ledger and not among those of the
 /// perturbation.
 #[derive(Debug, Clone)]
@@ -300,8 +299,8 @@ impl Screen {
                 gene: self.genes.gene(gene).clone(),
                 source,
             })?;
-            statistic.push(test.as_ref().map_or(f64::NAN, |t| t.statistic));
-            p.push(test.as_ref().map_or(f64::NAN, |t| t.p.p()));
+            statistic.push(test.as_ref().map_or(f64::NAN, |(statistic, _)| *statistic));
+            p.push(test.as_ref().map_or(f64::NAN, |(_, p)| p.p()));
             let weighted = |of: fn(&(&Stratum, &Stratum), usize) -> f64| -> f64 {
                 pairs
                     .iter()
@@ -326,18 +325,30 @@ impl Screen {
         })
     }
 
-    fn test(&self, pairs: &[(&Stratum, &Stratum)], gene: usize) -> Result<TestResult, scfm_stats::Error> {
+    /// Statistic and two-sided p; intervals would cost more than both.
+    fn test(&self, pairs: &[(&Stratum, &Stratum)], gene: usize) -> Result<(f64, PValue), scfm_stats::Error> {
         let groups = pairs.iter().map(|(a, b)| (&a.groups[gene], &b.groups[gene]));
         if self.params.test == DeTest::Welch {
-            let moments = groups.map(|(a, b)| with_variances(a.moments, b.moments));
-            return stratified_welch(&moments.collect::<Vec<_>>());
+            let of_stratum = |(a, b): (&Group, &Group)| with_variances(a.moments, b.moments);
+            let shift = match pairs {
+                // Without strata nothing is put on the heap.
+                [(a, b)] => {
+                    let (a, b) = of_stratum((&a.groups[gene], &b.groups[gene]));
+                    Estimate::welch(a, b)?
+                }
+                _ => Estimate::welch_within_strata(&groups.map(of_stratum).collect::<Vec<_>>())?,
+            };
+            return Ok((shift.t()?, shift.p(Alternative::TwoSided)?));
         }
         let sorted: Vec<_> = groups
             .filter_map(|(a, b)| Some((a.sorted.as_ref()?, b.sorted.as_ref()?)))
             .collect();
         match sorted[..] {
-            [(a, b)] if !self.stratified => mann_whitney_sorted(a, b),
-            _ => van_elteren(&sorted),
+            [(a, b)] if !self.stratified => {
+                let ranks = RankSum::of(a, b)?;
+                Ok((ranks.u(), ranks.p(Alternative::TwoSided)))
+            }
+            _ => van_elteren(&sorted).map(|test| (test.statistic, test.p)),
         }
     }
 }

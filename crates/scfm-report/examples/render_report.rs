@@ -108,6 +108,7 @@ fn result(effect: f64, ln_p: f64) -> TestResult {
         alternative: Alternative::TwoSided,
         statistic: 2.5,
         p: PValue::from_ln(ln_p),
+        sides: None,
         effect,
         effect_kind: EffectKind::DeltaAuroc,
         ci: Some(Interval {

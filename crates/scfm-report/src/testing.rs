@@ -11,6 +11,7 @@ pub(crate) fn result(effect: f64, p: f64) -> TestResult {
         alternative: Alternative::TwoSided,
         statistic: 2.5,
         p: PValue::new(p),
+        sides: None,
         effect,
         effect_kind: EffectKind::DeltaAuroc,
         ci: Some(Interval {

@@ -4,14 +4,15 @@ use crate::error::{Error, Undefined};
 use crate::proportion::{binomial_test, bisect, ln_add};
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
 use crate::tails::{ln_binomial_mass, ln_chi_squared_sf, normal_upper_quantile};
-use crate::{CONFIDENCE, PValue};
+use crate::{CONFIDENCE, PValue, Sides};
 
 /// Tables as likely as the observed one up to rounding belong to its tail (the factor of R's `fisher.test`).
 const AS_LIKELY: f64 = 1e-7;
 
-/// Fisher's exact test of a 2×2 table `[[a, b], [c, d]]`.
+/// Fisher's exact test of a 2×2 table `[[a, b], [c, d]]`, two-sided.
 ///
-/// Two-sided: the total probability of the tables with these margins that are no more likely than this one. Statistic
+/// p is the total probability of the tables with these margins that are no more likely than this one; greater means a larger
+/// than expected. Statistic
 /// and effect are the sample odds ratio a d / (b c), with Woolf's interval where no cell is 0. In log space throughout:
 /// margins of 10⁷ neither overflow nor lose digits. Oracle: `scipy.stats.fisher_exact`, which counts tables as equally
 /// likely up to a factor of 1 + 1e-14 where we take 1 + 1e-7; the two differ only where rounding decides.
@@ -19,14 +20,14 @@ const AS_LIKELY: f64 = 1e-7;
 /// ```
 /// use scfm_stats::{Alternative, fisher_exact};
 ///
-/// let tea = fisher_exact([[3, 1], [1, 3]], Alternative::Greater)?;
+/// let tea = fisher_exact([[3, 1], [1, 3]])?.against(Alternative::Greater)?;
 /// assert!((tea.p.p() - 17.0 / 70.0).abs() < 1e-12);
 /// # Ok::<(), scfm_stats::Error>(())
 /// ```
 ///
 /// # Errors
 /// [`Undefined::TooFew`] where a margin is 0, so that there is only one table.
-pub fn fisher_exact(table: [[u64; 2]; 2], alternative: Alternative) -> Result<TestResult, Error> {
+pub fn fisher_exact(table: [[u64; 2]; 2]) -> Result<TestResult, Error> {
     let [[a, b], [c, d]] = table;
     for (what, n) in [
         ("entries in the first row", a + b),
@@ -48,10 +49,10 @@ pub fn fisher_exact(table: [[u64; 2]; 2], alternative: Alternative) -> Result<Te
         successes: a + b,
         draws: a + c,
     };
-    let ln_p = match alternative {
-        Alternative::Greater => draw.ln_upper(a),
-        Alternative::Less => draw.ln_lower(a),
-        Alternative::TwoSided => draw.ln_two_sided(a),
+    let sides = Sides {
+        two_sided: PValue::from_ln(draw.ln_two_sided(a)),
+        greater: PValue::from_ln(draw.ln_upper(a)),
+        less: PValue::from_ln(draw.ln_lower(a)),
     };
     let [fa, fb, fc, fd] = [a, b, c, d].map(|count| count as f64);
     let odds_ratio = (fa * fd) / (fb * fc);
@@ -59,9 +60,10 @@ pub fn fisher_exact(table: [[u64; 2]; 2], alternative: Alternative) -> Result<Te
     let reach = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE)) * standard_error;
     Ok(TestResult {
         method: "Fisher exact test",
-        alternative,
+        alternative: Alternative::TwoSided,
         statistic: odds_ratio,
-        p: PValue::from_ln(ln_p),
+        p: sides.two_sided,
+        sides: Some(sides),
         effect: odds_ratio,
         effect_kind: EffectKind::OddsRatio,
         ci: reach.is_finite().then(|| Interval {
@@ -76,6 +78,13 @@ pub fn fisher_exact(table: [[u64; 2]; 2], alternative: Alternative) -> Result<Te
 
 /// P(X ≥ `hits`) where X of the `successes` in a `population` are among `draws` taken without replacement: the
 /// enrichment of a list. Oracle: `scipy.stats.hypergeom.sf(hits - 1, population, successes, draws)`.
+///
+/// ```
+/// // Both of 2 draws from 4 are among its 2 successes: 1 of 6 ways.
+/// let p = scfm_stats::hypergeometric_enrichment(2, 4, 2, 2)?;
+/// assert!((p.p() - 1.0 / 6.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for more successes or draws than the population.
@@ -104,8 +113,14 @@ pub fn hypergeometric_enrichment(
 
 /// McNemar's exact test of paired yes/no outcomes from the two kinds of discordant pairs.
 ///
-/// Effect = share of the discordant pairs that are of the first kind. Oracle:
+/// Effect = share of the discordant pairs that are of the first kind, with its Clopper-Pearson interval. Oracle:
 /// `statsmodels.stats.contingency_tables.mcnemar(exact=True)`.
+///
+/// ```
+/// let test = scfm_stats::mcnemar(6, 0)?;
+/// assert!((test.p.p() - 2.0 / 64.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::TooFew`] without a discordant pair.
@@ -129,7 +144,17 @@ pub fn mcnemar(first_only: u64, second_only: u64) -> Result<TestResult, Error> {
 /// Pearson's χ² test of independence in a table of counts `[rows, columns]`, without continuity correction.
 ///
 /// Effect = Cramér's V. Oracle: `scipy.stats.chi2_contingency(correction=False)`, which has Yates' correction on by
-/// default for 2×2 tables; use [`fisher_exact`] where counts are that small.
+/// default for 2×2 tables; use [`fisher_exact`] where counts are that small. The test has no direction. V has no interval:
+/// near independence V is biased upwards, so that those in use, which turn the non-central χ² distribution round, may lie
+/// wholly below V itself; of a 2×2 table the odds ratio has one.
+///
+/// ```
+/// use ndarray::array;
+///
+/// let test = scfm_stats::chi_squared(array![[30, 10], [10, 30]].view())?;
+/// assert_eq!((test.statistic, test.effect), (20.0, 0.5));
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::TooFew`] below two rows or columns or where a margin is 0.
@@ -166,6 +191,7 @@ pub fn chi_squared(table: ArrayView2<u64>) -> Result<TestResult, Error> {
         alternative: Alternative::TwoSided,
         statistic,
         p: PValue::from_ln(ln_chi_squared_sf(statistic, df)),
+        sides: None,
         effect: (statistic / (total * smaller as f64)).sqrt(),
         effect_kind: EffectKind::CramerV,
         ci: None,

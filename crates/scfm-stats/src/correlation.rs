@@ -1,15 +1,24 @@
 use crate::error::{Error, Undefined, finite, numbers, same_length};
 use crate::ranks::mid_ranks;
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
-use crate::tails::{ln_beta_reg, normal_upper_quantile};
-use crate::{CONFIDENCE, PValue};
+use crate::tails::normal_upper_quantile;
+use crate::{CONFIDENCE, PValue, Sides};
 
 /// Up to this many pairs Spearman's null distribution is enumerated: 10! arrangements take some ten milliseconds.
 const EXACT: usize = 10;
 
-/// Pearson's correlation with p by Student's t (n - 2 degrees of freedom) and Fisher's z interval (from 4 pairs on).
+/// Above this |r|, 1 - |r| is summed anew.
+const NEARLY_PERFECT: f64 = 0.9;
+
+/// Pearson's correlation, two-sided, with p by Student's t (n - 2 degrees of freedom) and Fisher's z interval (from 4 pairs on).
 ///
 /// Oracle: `scipy.stats.pearsonr`.
+///
+/// ```
+/// let test = scfm_stats::pearson(&[1.0, 2.0, 3.0, 5.0], &[1.1, 1.9, 3.2, 4.8])?;
+/// assert!(test.effect > 0.99 && test.p.p() < 0.01);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::Constant`], [`Undefined::TooFew`] below 3 pairs; [`Error::Length`], [`Error::NotANumber`],
@@ -18,21 +27,31 @@ pub fn pearson(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     same_length("second vector", a.len(), b.len())?;
     finite("first vector", a)?;
     finite("second vector", b)?;
-    let r = correlation(a, b)?;
-    let p = student_p(r, a.len());
+    let n = a.len();
+    let r = Correlation::of(a, b)?;
     Ok(result(
         "Pearson correlation",
         r,
-        p,
-        fisher_interval(r, a.len(), 1.0),
-        a.len(),
+        r.sides(n),
+        r.interval(n, 1.0),
+        n,
     ))
 }
 
 /// Spearman's rank correlation, two-sided, with the interval of Bonett and Wright (2000).
 ///
 /// p by Student's t with n - 2 degrees of freedom; up to 10 pairs from all arrangements, where t would call a perfect
-/// order of three impossible. Oracle: `scipy.stats.spearmanr` (and `permutation_test` up to 10 pairs).
+/// order of three impossible. Oracle: `scipy.stats.spearmanr`, which uses t for any number of pairs; up to 10 the count
+/// over all arrangements.
+///
+/// ```
+/// use scfm_stats::{Alternative, spearman};
+///
+/// let test = spearman(&[1.0, 2.0, 3.0, 4.0], &[0.2, 0.1, 7.0, 9.0])?;
+/// assert!((test.effect - 0.8).abs() < 1e-15);
+/// assert_eq!(test.against(Alternative::Greater)?.p.p(), 4.0 / 24.0);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`pearson`], but infinite values may be ranked.
@@ -44,40 +63,93 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     numbers("first vector", a)?;
     numbers("second vector", b)?;
     let (ra, rb) = (mid_ranks(a)?, mid_ranks(b)?);
-    let rho = correlation(&ra, &rb)?;
+    let rho = Correlation::of(&ra, &rb)?;
     let n = a.len();
-    let ci = fisher_interval(rho, n, 1.0 + rho * rho / 2.0);
+    let ci = rho.rank_interval(n);
     Ok(if n <= EXACT {
         result(
             "Spearman correlation, exact",
             rho,
-            PValue::new(arrangements_p(&ra, &rb)),
+            arrangement_sides(&ra, &rb),
             ci,
             n,
         )
     } else {
-        result("Spearman correlation", rho, student_p(rho, n), ci, n)
+        result("Spearman correlation", rho, rho.sides(n), ci, n)
     })
 }
 
-/// Pearson's r of two vectors of one length without NaN.
-pub(crate) fn correlation(a: &[f64], b: &[f64]) -> Result<f64, Error> {
-    for (what, values) in [("first vector", a), ("second vector", b)] {
-        if values.len() < 3 {
-            return Err(Undefined::TooFew {
-                what: "pairs",
-                n: values.len(),
-                needed: 3,
+/// Pearson's r of two vectors, with the digits of 1 - |r|.
+///
+/// Of thousands of values in nearly perfect order p is some (1 - r²)^(n/2): an error in the last bit of r alone would be one
+/// in the seventh digit of p.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Correlation {
+    pub(crate) r: f64,
+    /// 1 - |r|.
+    distance: f64,
+}
+
+impl Correlation {
+    /// Of two vectors of one length without NaN.
+    pub(crate) fn of(a: &[f64], b: &[f64]) -> Result<Self, Error> {
+        for (what, values) in [("first vector", a), ("second vector", b)] {
+            if values.len() < 3 {
+                return Err(Undefined::TooFew {
+                    what: "pairs",
+                    n: values.len(),
+                    needed: 3,
+                }
+                .into());
             }
-            .into());
+            if values.iter().all(|value| *value == values[0]) {
+                return Err(Undefined::Constant { what }.into());
+            }
         }
-        if values.iter().all(|value| *value == values[0]) {
-            return Err(Undefined::Constant { what }.into());
+        let (a, b) = (centred(a), centred(b));
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let (norm_a, norm_b) = (dot(&a, &a).sqrt(), dot(&b, &b).sqrt());
+        let r = dot(&a, &b) / (norm_a * norm_b);
+        if r.abs() < NEARLY_PERFECT {
+            return Ok(Self {
+                r,
+                distance: 1.0 - r.abs(),
+            });
         }
+        // |x - y|² = 2 (1 - x·y) of unit vectors.
+        let (scale_a, scale_b) = (1.0 / norm_a, r.signum() / norm_b);
+        let square = |(x, y): (&f64, &f64)| (x * scale_a - y * scale_b).powi(2);
+        let distance = 0.5 * a.iter().zip(&b).map(square).sum::<f64>();
+        Ok(Self {
+            r: r.signum() * (1.0 - distance),
+            distance,
+        })
     }
-    let (a, b) = (centred(a), centred(b));
-    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    Ok((dot(&a, &b) / (dot(&a, &a).sqrt() * dot(&b, &b).sqrt())).clamp(-1.0, 1.0))
+
+    /// Of r √(df / (1 - r²)) with df = `n` - 2 degrees of freedom.
+    pub(crate) fn sides(self, n: usize) -> Sides {
+        let df = n as f64 - 2.0;
+        Sides::of_t(self.r * (df / (self.distance * (1.0 + self.r.abs()))).sqrt(), df)
+    }
+
+    /// tanh(atanh r ± z √(`inflation` / (n - 3))).
+    fn interval(self, n: usize, inflation: f64) -> Option<Interval> {
+        if n < 4 {
+            return None;
+        }
+        let reach = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE)) * (inflation / (n as f64 - 3.0)).sqrt();
+        let z = self.r.atanh();
+        Some(Interval {
+            low: (z - reach).tanh(),
+            high: (z + reach).tanh(),
+            level: CONFIDENCE,
+        })
+    }
+
+    /// The interval of Bonett and Wright (2000) for correlations of ranks.
+    pub(crate) fn rank_interval(self, n: usize) -> Option<Interval> {
+        self.interval(n, 1.0 + self.r * self.r / 2.0)
+    }
 }
 
 /// Deviations from the mean, scaled by the largest so that no square overflows or underflows.
@@ -93,26 +165,19 @@ fn centred(values: &[f64]) -> Vec<f64> {
     scaled.iter().map(|value| (value - mean) / spread).collect()
 }
 
-pub(crate) fn student_p(r: f64, n: usize) -> PValue {
-    let square = r * r;
-    PValue::from_ln(ln_beta_reg(
-        0.5 * (n as f64 - 2.0),
-        0.5,
-        (1.0 - r) * (1.0 + r),
-        square,
-    ))
-}
-
-/// Share of the arrangements of `b` that correlate with `a` at least as strongly, in integers and hence exactly.
-fn arrangements_p(a: &[f64], b: &[f64]) -> f64 {
+/// Shares of the arrangements of `b` that correlate with `a` as much as it does, in integers and hence exactly.
+///
+/// Two-sided counts those as far from 0 on either side: with ties the distribution need not be symmetric, and then this is
+/// not twice the smaller tail.
+fn arrangement_sides(a: &[f64], b: &[f64]) -> Sides {
     let doubled = |ranks: &[f64]| -> Vec<i64> { ranks.iter().map(|rank| (2.0 * rank) as i64).collect() };
     let (a, mut b) = (doubled(a), doubled(b));
     let n = a.len();
     let centre = a.iter().sum::<i64>() * b.iter().sum::<i64>();
     let mut product: i64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
-    let distance = |product: i64| (n as i64 * product - centre).abs();
+    let distance = |product: i64| n as i64 * product - centre;
     let observed = distance(product);
-    let (mut as_far, mut all) = (1u64, 1u64);
+    let (mut as_far, mut above, mut below, mut all) = (1u64, 1u64, 1u64, 1u64);
     // Heap's algorithm: each arrangement differs from the last one by a swap.
     let mut counters = vec![0; n];
     let mut i = 1;
@@ -121,7 +186,10 @@ fn arrangements_p(a: &[f64], b: &[f64]) -> f64 {
             let j = if i % 2 == 0 { 0 } else { counters[i] };
             product += (a[i] - a[j]) * (b[j] - b[i]);
             b.swap(i, j);
-            as_far += u64::from(distance(product) >= observed);
+            let distance = distance(product);
+            as_far += u64::from(distance.abs() >= observed.abs());
+            above += u64::from(distance >= observed);
+            below += u64::from(distance <= observed);
             all += 1;
             counters[i] += 1;
             i = 1;
@@ -130,30 +198,22 @@ fn arrangements_p(a: &[f64], b: &[f64]) -> f64 {
             i += 1;
         }
     }
-    as_far as f64 / all as f64
-}
-
-/// tanh(atanh r ± z √(inflation / (n - 3))).
-pub(crate) fn fisher_interval(r: f64, n: usize, inflation: f64) -> Option<Interval> {
-    if n < 4 {
-        return None;
+    let share = |count: u64| PValue::new(count as f64 / all as f64);
+    Sides {
+        two_sided: share(as_far),
+        greater: share(above),
+        less: share(below),
     }
-    let reach = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE)) * (inflation / (n as f64 - 3.0)).sqrt();
-    let z = r.atanh();
-    Some(Interval {
-        low: (z - reach).tanh(),
-        high: (z + reach).tanh(),
-        level: CONFIDENCE,
-    })
 }
 
-fn result(method: &'static str, r: f64, p: PValue, ci: Option<Interval>, n: usize) -> TestResult {
+fn result(method: &'static str, r: Correlation, sides: Sides, ci: Option<Interval>, n: usize) -> TestResult {
     TestResult {
         method,
         alternative: Alternative::TwoSided,
-        statistic: r,
-        p,
-        effect: r,
+        statistic: r.r,
+        p: sides.two_sided,
+        sides: Some(sides),
+        effect: r.r,
         effect_kind: EffectKind::Correlation,
         ci,
         n,

@@ -32,6 +32,19 @@ pub fn delong_auroc(scores: &[f64], labels: &[bool]) -> Result<TestResult, Error
 
 /// DeLong's test that two scores of the same observations have one AUROC, two-sided; effect = first minus second.
 ///
+/// Oracle: the definition over all pairs of a positive and a negative.
+///
+/// ```
+/// use scfm_stats::delong_difference;
+///
+/// let labels = [true, true, true, false, false, false];
+/// let sharp = [0.9, 0.8, 0.4, 0.5, 0.2, 0.1];
+/// let blunt = [0.9, 0.3, 0.4, 0.5, 0.2, 0.6];
+/// let test = delong_difference(&sharp, &blunt, &labels)?;
+/// assert!((test.effect - 3.0 / 9.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`delong_auroc`].
 pub fn delong_difference(first: &[f64], second: &[f64], labels: &[bool]) -> Result<TestResult, Error> {

@@ -1,14 +1,20 @@
 use crate::error::{Error, Undefined};
 use crate::result::{Alternative, EffectKind, TestResult};
-use crate::student::t_interval;
-use crate::tails::ln_t_sf;
-use crate::{CONFIDENCE, PValue};
+use crate::student_tails::ln_t_sf;
+use crate::{CONFIDENCE, Estimate, PValue};
 
 /// Two one-sided tests that |effect| < `bound`; a small p claims equivalence.
 ///
 /// p is the larger of the two one-sided ones, the statistic its t. The interval has level 0.90, so that it lies inside
 /// ±`bound` exactly where p < 0.05. `n` is `df` rounded down: callers that know their units set `n`, `n_unit` and
-/// `effect_kind`. Oracle: `statsmodels.stats.weightstats.ttost_paired`.
+/// `effect_kind`. The test is one of its own and has no other alternative. Oracle:
+/// `statsmodels.stats.weightstats.ttost_paired`.
+///
+/// ```
+/// let test = scfm_stats::tost(0.01, 0.01, 60.0, 0.05)?;
+/// assert!(test.p.p() < 0.05 && test.ci.unwrap().high < 0.05);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::NoVariance`] for a `standard_error` of 0; [`Error::OutOfRange`] for parameters that are not finite, a
@@ -28,9 +34,10 @@ pub fn tost(estimate: f64, standard_error: f64, df: f64, bound: f64) -> Result<T
         alternative: Alternative::TwoSided,
         statistic,
         p: PValue::from_ln(ln_p),
+        sides: None,
         effect: estimate,
         effect_kind: EffectKind::MeanDifference,
-        ci: Some(t_interval(estimate, standard_error, df, 2.0 * CONFIDENCE - 1.0)),
+        ci: Some(Estimate::new(estimate, standard_error, df)?.interval(2.0 * CONFIDENCE - 1.0)?),
         n: df as usize,
         n_unit: "degrees of freedom",
     })
@@ -38,7 +45,14 @@ pub fn tost(estimate: f64, standard_error: f64, df: f64, bound: f64) -> Result<T
 
 /// One-sided test that the effect is below `bound`; a small p claims non-superiority.
 ///
-/// The interval has level 0.90, so that its upper end lies below `bound` exactly where p < 0.05. Units as in [`tost`].
+/// The interval has level 0.90, so that its upper end lies below `bound` exactly where p < 0.05. Units as in [`tost`],
+/// and its oracle: the upper one of its two tests.
+///
+/// ```
+/// let test = scfm_stats::non_superiority(-0.02, 0.01, 60.0, 0.01)?;
+/// assert!(test.p.p() < 0.05 && test.ci.unwrap().high < 0.01);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`tost`].
@@ -50,9 +64,10 @@ pub fn non_superiority(estimate: f64, standard_error: f64, df: f64, bound: f64) 
         alternative: Alternative::Less,
         statistic,
         p: PValue::from_ln(ln_t_sf(-statistic, df)),
+        sides: None,
         effect: estimate,
         effect_kind: EffectKind::MeanDifference,
-        ci: Some(t_interval(estimate, standard_error, df, 2.0 * CONFIDENCE - 1.0)),
+        ci: Some(Estimate::new(estimate, standard_error, df)?.interval(2.0 * CONFIDENCE - 1.0)?),
         n: df as usize,
         n_unit: "degrees of freedom",
     })

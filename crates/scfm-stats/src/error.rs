@@ -45,6 +45,14 @@ pub enum Undefined {
         /// Distance from the null value.
         difference: f64,
     },
+    /// A test was asked against an alternative that it does not know.
+    #[error("{method} has no p-value but the {alternative} one")]
+    OneAlternative {
+        /// The test.
+        method: &'static str,
+        /// The alternative it has.
+        alternative: &'static str,
+    },
     /// The design is too small for the variance estimate to hold its level.
     #[error(
         "not decidable: {rows} rows (needs {min_rows}) and {effective_genes:.1} effective genes (needs {min_effective_genes})"

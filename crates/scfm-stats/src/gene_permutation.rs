@@ -91,6 +91,7 @@ pub fn gene_permutation_auroc(
         alternative: Alternative::TwoSided,
         statistic: observed,
         p: permuted.p,
+        sides: None,
         effect: observed,
         effect_kind: EffectKind::Auroc,
         ci: None,

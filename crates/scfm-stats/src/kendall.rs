@@ -1,7 +1,7 @@
 use crate::error::{Error, Undefined, numbers, same_length};
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
-use crate::tails::{ln_normal_sf, normal_upper_quantile};
-use crate::{CONFIDENCE, PValue};
+use crate::tails::normal_upper_quantile;
+use crate::{CONFIDENCE, PValue, Sides};
 
 /// Up to this many pairs without ties the null distribution is counted out, as SciPy does.
 const EXACT: usize = 33;
@@ -11,6 +11,16 @@ const EXACT: usize = 33;
 /// p from the exact distribution up to 33 pairs without ties and for orders that are perfect but for one inversion,
 /// else from the normal one with the variance corrected for ties. Interval by Fisher's z with variance 0.437 / (n - 4)
 /// (Fieller, Hartley and Pearson 1957), from 5 pairs on. Oracle: `scipy.stats.kendalltau`.
+///
+/// ```
+/// use scfm_stats::{Alternative, kendall};
+///
+/// let test = kendall(&[1.0, 2.0, 3.0, 4.0], &[0.1, 0.3, 0.2, 0.9])?;
+/// assert!((test.effect - 4.0 / 6.0).abs() < 1e-15);
+/// // One inversion or none, of the 24 orders.
+/// assert!((test.against(Alternative::Greater)?.p.p() - 4.0 / 24.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::Constant`], [`Undefined::TooFew`] below 3 pairs; [`Error::Length`], [`Error::NotANumber`].
@@ -51,12 +61,12 @@ pub fn kendall(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
     let tau = (score / (all - ties_a.pairs).sqrt() / (all - ties_b.pairs).sqrt()).clamp(-1.0, 1.0);
 
     let no_ties = ties_a.pairs == 0.0 && ties_b.pairs == 0.0;
-    let fewer = discordant.min(all - discordant);
-    let (method, p) = if no_ties && (n <= EXACT || fewer <= 1.0) {
-        ("Kendall correlation, exact", exact_p(n, fewer as usize))
+    let (method, sides) = if no_ties && (n <= EXACT || discordant.min(all - discordant) <= 1.0) {
+        let exact = exact_sides(n, discordant as usize, all as usize);
+        ("Kendall correlation, exact", exact)
     } else {
         let z = score / variance(n as f64, &ties_a, &ties_b).sqrt();
-        ("Kendall correlation", PValue::two_sided(ln_normal_sf(z.abs())))
+        ("Kendall correlation", Sides::of_z(z))
     };
     let ci = (n > 4).then(|| {
         let reach = normal_upper_quantile(0.5 * (1.0 - CONFIDENCE)) * (0.437 / (n as f64 - 4.0)).sqrt();
@@ -70,7 +80,8 @@ pub fn kendall(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
         method,
         alternative: Alternative::TwoSided,
         statistic: tau,
-        p,
+        p: sides.two_sided,
+        sides: Some(sides),
         effect: tau,
         effect_kind: EffectKind::Correlation,
         ci,
@@ -142,30 +153,49 @@ fn inversions(values: &mut [f64]) -> f64 {
     count
 }
 
-/// Twice the share of orders of `n` with at most `inversions` inversions, at most 1.
-fn exact_p(n: usize, inversions: usize) -> PValue {
+/// From the shares of the orders of `n` with as few inversions and with as many; a positive τ has few.
+fn exact_sides(n: usize, inversions: usize, pairs: usize) -> Sides {
+    // Reversing an order turns every pair, so the distribution is symmetric and its lower half is counted.
+    let fewer = inversions.min(pairs - inversions);
+    let (beyond, up_to) = exact_tails(n, fewer);
+    let (greater, less) = if inversions == fewer {
+        (beyond, up_to)
+    } else {
+        (up_to, beyond)
+    };
+    Sides::doubled(greater, less)
+}
+
+/// Shares of the orders of `n` with at most and with at least that many inversions.
+fn exact_tails(n: usize, inversions: usize) -> (PValue, PValue) {
+    // The few orders of the first two counts have logarithms where shares underflow.
     let ln_factorial = libm::lgamma(n as f64 + 1.0);
-    match inversions {
-        0 => PValue::two_sided(-ln_factorial),
-        1 => PValue::two_sided((n as f64).ln() - ln_factorial),
-        _ => {
-            // Share of orders of i with exactly k inversions: that of orders of i - 1, the last one passing 0..i others.
-            let mut share = vec![0.0; inversions + 1];
-            share[0] = 1.0;
-            for i in 2..=n {
-                let mut window = 0.0;
-                let before = share.clone();
-                for k in 0..=inversions {
-                    window += before[k];
-                    if k >= i {
-                        window -= before[k - i];
-                    }
-                    share[k] = window / i as f64;
-                }
+    if inversions == 0 {
+        return (PValue::from_ln(-ln_factorial), PValue::CERTAIN);
+    }
+    if inversions == 1 {
+        let at_least = PValue::from_ln((-(-ln_factorial).exp()).ln_1p());
+        return (PValue::from_ln((n as f64).ln() - ln_factorial), at_least);
+    }
+    // Share of orders of i with exactly k inversions: that of orders of i - 1, the last one passing 0..i others.
+    let mut share = vec![0.0; inversions + 1];
+    share[0] = 1.0;
+    for i in 2..=n {
+        let mut window = 0.0;
+        let before = share.clone();
+        for k in 0..=inversions {
+            window += before[k];
+            if k >= i {
+                window -= before[k - i];
             }
-            PValue::new((2.0 * share.iter().sum::<f64>()).min(1.0))
+            share[k] = window / i as f64;
         }
     }
+    let fewer: f64 = share[..inversions].iter().sum();
+    (
+        PValue::new((fewer + share[inversions]).min(1.0)),
+        PValue::new((1.0 - fewer).clamp(0.0, 1.0)),
+    )
 }
 
 #[cfg(test)]
@@ -183,8 +213,17 @@ mod tests {
     fn small_null_distributions_are_those_of_all_orders() {
         // Orders of 4 by inversions: 1, 3, 5, 6, 5, 3, 1.
         for (inversions, at_most) in [(0, 1.0), (1, 4.0), (2, 9.0)] {
-            assert!((exact_p(4, inversions).p() - 2.0 * at_most / 24.0).abs() < 1e-15);
+            let few = exact_sides(4, inversions, 6);
+            assert!((few.two_sided.p() - 2.0 * at_most / 24.0).abs() < 1e-15);
+            assert!((few.greater.p() - at_most / 24.0).abs() < 1e-15);
+            let many = exact_sides(4, 6 - inversions, 6);
+            assert_eq!((many.greater, many.less), (few.less, few.greater));
         }
-        assert_eq!(exact_p(4, 3).p(), 1.0);
+        assert!((exact_sides(4, 1, 6).less.p() - 23.0 / 24.0).abs() < 1e-15);
+        let middle = exact_sides(4, 3, 6);
+        assert_eq!(
+            (middle.two_sided.p(), middle.greater, middle.less.p()),
+            (1.0, middle.less, 15.0 / 24.0)
+        );
     }
 }

@@ -48,6 +48,8 @@
 //! assert_eq!(adjusted.iter().filter(|&&q| q <= 0.05).count(), 2);
 //! ```
 
+#![doc = ""]
+#![doc = include_str!("../oracles.md")]
 #![allow(
     clippy::needless_pass_by_value,
     reason = "array views are passed by value, as slices are"
@@ -66,6 +68,7 @@ mod delong;
 mod draws;
 mod equivalence;
 mod error;
+mod estimate;
 mod gene_permutation;
 mod gram;
 mod grid;
@@ -77,13 +80,16 @@ mod partial;
 mod permutation;
 mod power;
 mod proportion;
+mod rank_sum;
 mod ranks;
 mod result;
+mod sides;
 mod sign_flip;
 mod signed_rank;
 mod sort;
 mod stratified;
 mod student;
+mod student_tails;
 mod tails;
 mod trend;
 mod two_way_bootstrap;
@@ -100,6 +106,7 @@ pub use curves::{AveragePrecision, TopK, auroc, average_precision, early_precisi
 pub use delong::{delong_auroc, delong_difference};
 pub use equivalence::{non_superiority, tost};
 pub use error::{Error, Undefined, defined};
+pub use estimate::Estimate;
 pub use gene_permutation::gene_permutation_auroc;
 pub use grid::{LabelledGrid, row_aurocs};
 pub use kendall::kendall;
@@ -110,8 +117,10 @@ pub use partial::RankCovariates;
 pub use permutation::{PermutationLimits, PermutationP, permutation_p_interval, permutation_test};
 pub use power::{auroc_power, hanley_mcneil_error, paired_t_pairs, paired_t_power};
 pub use proportion::{binomial_test, clopper_pearson, wilson};
+pub use rank_sum::RankSum;
 pub use ranks::{SortedScores, mid_ranks};
 pub use result::{Alternative, EffectKind, Interval, TestResult};
+pub use sides::Sides;
 pub use sign_flip::{SignFlip, sign_flip_test};
 pub use signed_rank::{Zeros, sign_test, wilcoxon_signed_rank};
 pub use stratified::{stratified_welch, stratum_shares, van_elteren};

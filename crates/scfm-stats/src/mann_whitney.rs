@@ -1,10 +1,6 @@
-use crate::PValue;
+use crate::RankSum;
 use crate::error::{Error, numbers};
-use crate::result::{Alternative, EffectKind, TestResult};
-use crate::tails::ln_normal_sf;
-
-/// With a group of this size or smaller and no ties, the exact distribution is used (SciPy's rule).
-const EXACT_GROUP: u64 = 8;
+use crate::result::TestResult;
 
 /// A sample as runs of equal values in ascending order, so that many tests share one sort.
 ///
@@ -58,7 +54,7 @@ impl SortedSample {
         self.total() == 0
     }
 
-    fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.below[self.values.len()]
     }
 
@@ -81,7 +77,8 @@ impl SortedSample {
 /// Mann-Whitney U test, two-sided; statistic = U of `a`, effect = AUROC = P(a > b) with ties ½.
 ///
 /// Exact where one group has at most 8 values and nothing is tied, else normal with tie and continuity correction.
-/// Oracle: `scipy.stats.mannwhitneyu(method="auto")`. p is 1 where all values are equal.
+/// Oracle: `scipy.stats.mannwhitneyu(method="auto")`. p is 1 where all values are equal. The interval is
+/// [`auroc_interval`](crate::auroc_interval), from the counts alone, see [`RankSum::interval`].
 ///
 /// ```
 /// use scfm_stats::mann_whitney;
@@ -101,44 +98,12 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Result<TestResult, Error> {
 /// [`mann_whitney`] of samples sorted before; the same result.
 ///
 /// Costs O(s log(1 + l/s)) for samples of s and l distinct values, s ≤ l, so a small group against a large control
-/// does not read the control.
+/// does not read the control. [`RankSum::of`] costs no more and stops there.
 ///
 /// # Errors
 /// [`Error::Empty`].
 pub fn mann_whitney_sorted(a: &SortedSample, b: &SortedSample) -> Result<TestResult, Error> {
-    for (sample, what) in [(a, "first group"), (b, "second group")] {
-        if sample.is_empty() {
-            return Err(Error::Empty { what });
-        }
-    }
-    let (na, nb) = (a.total(), b.total());
-    let pairs = na * nb;
-    let (doubled, ties) = wins(a, b);
-    let larger = doubled.max(2 * pairs - doubled);
-    let exact = if na.min(nb) <= EXACT_GROUP && ties == 0 {
-        exact_tail(na, nb, pairs - larger / 2)
-    } else {
-        None
-    };
-    let p = match exact {
-        Some(tail) => PValue::new((2.0 * tail).min(1.0)),
-        None => normal_p(na as f64, nb as f64, larger as f64 / 2.0, ties as f64),
-    };
-    Ok(TestResult {
-        method: if exact.is_some() {
-            "Mann-Whitney U test, exact"
-        } else {
-            "Mann-Whitney U test"
-        },
-        alternative: Alternative::TwoSided,
-        statistic: doubled as f64 / 2.0,
-        p,
-        effect: doubled as f64 / (2.0 * pairs as f64),
-        effect_kind: EffectKind::Auroc,
-        ci: None,
-        n: (na + nb) as usize,
-        n_unit: "values",
-    })
+    Ok(RankSum::of(a, b)?.test())
 }
 
 /// Twice U of `a`, and Σ t³ - t over the values of both.
@@ -183,43 +148,4 @@ fn gallop(values: &[f64], value: f64) -> usize {
         return 0;
     }
     start + values[start..end].partition_point(|&other| other < value)
-}
-
-/// Variance of U where both groups are alike, with `ties` = Σ t³ - t.
-pub(crate) fn null_variance(na: f64, nb: f64, ties: f64) -> f64 {
-    let n = na + nb;
-    na * nb / 12.0 * ((n + 1.0) - ties / (n * (n - 1.0)))
-}
-
-fn normal_p(na: f64, nb: f64, larger: f64, ties: f64) -> PValue {
-    let variance = null_variance(na, nb, ties);
-    if variance <= 0.0 {
-        return PValue::new(1.0);
-    }
-    let z = (larger - 0.5 * na * nb - 0.5) / variance.sqrt();
-    PValue::two_sided(ln_normal_sf(z))
-}
-
-/// P(U ≤ `u`) without ties; `None` where the number of arrangements exceeds 128 bits.
-///
-/// The counts are the coefficients of the Gaussian binomial ∏ (1 - q^(n+i)) / (1 - q^i), i = 1..m. Multiplying and
-/// dividing by these factors are ring operations modulo 2¹²⁸, so passing values may wrap: the counts come out exact.
-fn exact_tail(na: u64, nb: u64, u: u64) -> Option<f64> {
-    let (m, n) = (na.min(nb), na.max(nb));
-    let mut arrangements: u128 = 1;
-    for i in 1..=m {
-        arrangements = arrangements.checked_mul(u128::from(n + i))? / u128::from(i);
-    }
-    let u = u as usize;
-    let mut counts = vec![0u128; u + 1];
-    counts[0] = 1;
-    for i in 1..=m as usize {
-        for j in i..=u {
-            counts[j] = counts[j].wrapping_add(counts[j - i]);
-        }
-        for j in (n as usize + i..=u).rev() {
-            counts[j] = counts[j].wrapping_sub(counts[j - n as usize - i]);
-        }
-    }
-    Some(counts.iter().sum::<u128>() as f64 / arrangements as f64)
 }

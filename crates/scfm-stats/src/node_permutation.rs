@@ -71,6 +71,7 @@ pub fn node_permutation_spearman(
         alternative: Alternative::TwoSided,
         statistic: observed,
         p: permuted.p,
+        sides: None,
         effect: observed,
         effect_kind: EffectKind::Correlation,
         ci: None,

@@ -52,6 +52,22 @@ impl PValue {
         Self::from_ln(ln_tail + LN_2)
     }
 
+    /// Half of it.
+    pub(crate) fn half(self) -> Self {
+        Self {
+            p: 0.5 * self.p,
+            ln_p: self.ln_p - LN_2,
+        }
+    }
+
+    /// One minus it; for probabilities of at most ½, whose complement keeps its digits.
+    pub(crate) fn complement(self) -> Self {
+        Self {
+            p: 1.0 - self.p,
+            ln_p: (-self.p).ln_1p(),
+        }
+    }
+
     /// The probability; 0 where it underflows.
     pub fn p(self) -> f64 {
         self.p

@@ -1,4 +1,4 @@
-use crate::correlation::{correlation, fisher_interval, student_p};
+use crate::correlation::Correlation;
 use crate::error::{Error, Undefined, numbers, same_length};
 use crate::ranks::mid_ranks;
 use crate::result::{Alternative, EffectKind, TestResult};
@@ -91,16 +91,18 @@ impl RankCovariates {
         };
         let a = left("first vector, given the covariates,", a)?;
         let b = left("second vector, given the covariates,", b)?;
-        let rho = correlation(&a, &b)?;
+        let rho = Correlation::of(&a, &b)?;
         let effective = self.n - k;
+        let sides = rho.sides(effective);
         Ok(TestResult {
             method: "partial Spearman correlation",
             alternative: Alternative::TwoSided,
-            statistic: rho,
-            p: student_p(rho, effective),
-            effect: rho,
+            statistic: rho.r,
+            p: sides.two_sided,
+            sides: Some(sides),
+            effect: rho.r,
             effect_kind: EffectKind::Correlation,
-            ci: fisher_interval(rho, effective, 1.0 + rho * rho / 2.0),
+            ci: rho.rank_interval(effective),
             n: self.n,
             n_unit: "observations",
         })

@@ -1,12 +1,22 @@
 use crate::error::Error;
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
 use crate::tails::{ln_beta_reg, ln_binomial_mass, normal_upper_quantile};
-use crate::{CONFIDENCE, PValue};
+use crate::{CONFIDENCE, PValue, Sides};
 
 /// Exact binomial test of a share against `share`, two-sided: the total probability of the outcomes that are no more
 /// likely than the one observed.
 ///
-/// Effect = `successes` / `n` with its Clopper-Pearson interval. Oracle: `scipy.stats.binomtest`.
+/// Effect = `successes` / `n` with its Clopper-Pearson interval. One-sided: P(X ≥ `successes`) for greater, P(X ≤
+/// `successes`) for less. Oracle: `scipy.stats.binomtest`.
+///
+/// ```
+/// use scfm_stats::{Alternative, binomial_test};
+///
+/// let test = binomial_test(7, 8, 0.5)?;
+/// assert!((test.p.p() - 18.0 / 256.0).abs() < 1e-15);
+/// assert!((test.against(Alternative::Greater)?.p.p() - 9.0 / 256.0).abs() < 1e-15);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Empty`] for `n` = 0, [`Error::OutOfRange`] for `successes` > `n` or a `share` outside [0, 1].
@@ -19,11 +29,17 @@ pub fn binomial_test(successes: u64, n: u64, share: f64) -> Result<TestResult, E
             expected: "within [0, 1]",
         });
     }
+    let sides = Sides {
+        two_sided: PValue::from_ln(ln_two_sided(successes, n, share)),
+        greater: PValue::from_ln(ln_upper(successes, n, share)),
+        less: PValue::from_ln(ln_lower(successes, n, share)),
+    };
     Ok(TestResult {
         method: "exact binomial test",
         alternative: Alternative::TwoSided,
         statistic: successes as f64,
-        p: PValue::from_ln(ln_binomial_p(successes, n, share)),
+        p: sides.two_sided,
+        sides: Some(sides),
         effect: successes as f64 / n as f64,
         effect_kind: EffectKind::Proportion,
         ci: Some(ci),
@@ -34,7 +50,14 @@ pub fn binomial_test(successes: u64, n: u64, share: f64) -> Result<TestResult, E
 
 /// Clopper-Pearson interval of a share: exact, hence conservative.
 ///
-/// Oracle: `binomtest(...).proportion_ci(method="exact")`.
+/// Oracle: `statsmodels.stats.proportion.proportion_confint(method="beta")`.
+///
+/// ```
+/// // The rule of three: nothing seen in 100 trials leaves some 3 / 100 one-sided, 3.7 / 100 two-sided.
+/// let interval = scfm_stats::clopper_pearson(0, 100, 0.95)?;
+/// assert!(interval.low == 0.0 && (interval.high - 0.0362).abs() < 1e-4);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`binomial_test`]; [`Error::OutOfRange`] for a `level` outside (0, 1).
@@ -58,7 +81,12 @@ pub fn clopper_pearson(successes: u64, n: u64, level: f64) -> Result<Interval, E
 
 /// Wilson's score interval of a share, without continuity correction.
 ///
-/// Oracle: `binomtest(...).proportion_ci(method="wilson")`.
+/// Oracle: `statsmodels.stats.proportion.proportion_confint(method="wilson")`.
+///
+/// ```
+/// assert!(scfm_stats::wilson(5, 10, 0.95)?.contains(0.5));
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`clopper_pearson`].
@@ -113,7 +141,8 @@ fn beta_quantile(a: f64, b: f64, tail: f64) -> f64 {
     }
 }
 
-fn ln_binomial_p(k: u64, n: u64, share: f64) -> f64 {
+/// ln of the total probability of the outcomes that are no more likely than `k`.
+fn ln_two_sided(k: u64, n: u64, share: f64) -> f64 {
     /// Outcomes as likely as the observed one up to rounding belong to the tail (SciPy's factor).
     const AS_LIKELY: f64 = 1e-7;
     let mean = share * n as f64;

@@ -1,4 +1,5 @@
-use crate::PValue;
+use crate::error::{Error, Undefined};
+use crate::{PValue, Sides};
 
 /// Which departures from the null hypothesis count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,9 @@ impl Interval {
 }
 
 /// One test: statistic, probability, effect with its interval, and what was counted.
+///
+/// Tests are two-sided unless their description says otherwise; [`against`](Self::against) asks the same test one-sided.
+/// Intervals are two-sided at 95 % whatever the alternative, unless [`Interval::level`] says otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestResult {
     /// The procedure, in words.
@@ -90,8 +94,11 @@ pub struct TestResult {
     pub alternative: Alternative,
     /// The test statistic.
     pub statistic: f64,
-    /// The p-value.
+    /// The p-value against `alternative`.
     pub p: PValue,
+    /// The p-values against every alternative; `None` for tests without direction and those that drew their null
+    /// distribution for one alternative.
+    pub sides: Option<Sides>,
     /// The effect size.
     pub effect: f64,
     /// What `effect` measures.
@@ -105,6 +112,41 @@ pub struct TestResult {
 }
 
 impl TestResult {
+    /// The same test against `alternative`; interval and effect stay as they are.
+    ///
+    /// The alternative is declared before the data are seen: taking the side that they favour doubles the error.
+    ///
+    /// ```
+    /// use scfm_stats::{Alternative, mann_whitney};
+    ///
+    /// let test = mann_whitney(&[3.1, 4.0, 5.2], &[1.0, 2.0, 0.4])?;
+    /// let raised = test.against(Alternative::Greater)?;
+    /// assert!((raised.p.p() - 0.05).abs() < 1e-15); // 1 of the 20 ways to split six ranks
+    /// assert_eq!(raised.ci, test.ci);
+    /// # Ok::<(), scfm_stats::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Undefined::OneAlternative`] where `sides` is `None` and `alternative` is another one than the test's.
+    pub fn against(&self, alternative: Alternative) -> Result<Self, Error> {
+        let p = match self.sides {
+            Some(sides) => sides.against(alternative),
+            None if alternative == self.alternative => self.p,
+            None => {
+                return Err(Undefined::OneAlternative {
+                    method: self.method,
+                    alternative: self.alternative.as_str(),
+                }
+                .into());
+            }
+        };
+        Ok(Self {
+            alternative,
+            p,
+            ..self.clone()
+        })
+    }
+
     /// The same test with effect and interval counted from -`origin` instead of 0.
     pub(crate) fn shifted(mut self, origin: f64) -> Self {
         self.effect += origin;
