@@ -1,7 +1,7 @@
 //! Rejection rates of the tests over simulated designs, and their power, as tables.
 //!
 //! ```text
-//! cargo run --release -p scfm-stats --example crossed_calibration [worlds, 1000] [worlds of 280 × 2000, 0]
+//! cargo run --release -p scfm-stats --example crossed_calibration [worlds, 1000] [worlds of 280 × 2000, 0] [worlds for power, 500]
 //! ```
 
 #[path = "../tests/worlds/mod.rs"]
@@ -28,6 +28,7 @@ fn main() {
         .map(|argument| argument.parse().expect("a number of worlds"));
     let small = arguments.next().unwrap_or(1000);
     let large = arguments.next().unwrap_or(0);
+    let power = arguments.next().unwrap_or(500);
 
     println!("Rejection at nominal {ALPHA}; scores and labels unrelated\n");
     println!(
@@ -72,11 +73,10 @@ fn main() {
                 signal,
                 ..world(60, 300, median_positives, 1.5, 0.5)
             };
-            let [_, _, _, permutation, auroc, difference] = rates(world, small / 2);
+            let [_, _, _, permutation, auroc, difference] = rates(world, power);
             println!(
-                "| {median_positives} | {signal} | {:.3} | {} | {permutation:.3} | {auroc:.3} | {difference:.3} |",
-                world.expected_auroc(),
-                small / 2
+                "| {median_positives} | {signal} | {:.3} | {power} | {permutation:.3} | {auroc:.3} | {difference:.3} |",
+                world.expected_auroc()
             );
         }
     }

@@ -106,6 +106,36 @@ fn crossed_intervals_cover_a_planted_effect_and_intervals_over_rows_do_not() {
     }
 }
 
+/// The derivation in `crossed.md` in numbers: squared standard errors are on average the variance that they estimate, and
+/// the variance over rows alone is a part of it.
+#[test]
+fn squared_standard_errors_are_the_variance_over_worlds() {
+    for (median_positives, shared) in [(3.0, 0.7), (25.0, 0.7)] {
+        let found: Vec<[f64; 3]> = (0..WORLDS)
+            .into_par_iter()
+            .map(|index| {
+                let draw = world(median_positives, shared, 0.0).draw(&mut stream(37, index));
+                let crossed = crossed_auroc(draw.scores[0].view(), draw.labels(), &NO_LIMITS).unwrap();
+                let over_rows = Moments::of(&crossed.per_row);
+                [
+                    crossed.mean,
+                    crossed.standard_error.powi(2),
+                    over_rows.variance / over_rows.n as f64,
+                ]
+            })
+            .collect();
+        let column = |i: usize| found.iter().map(|world| world[i]).collect::<Vec<f64>>();
+        let truth = Moments::of(&column(0)).variance;
+        let [crossed, over_rows] = [1, 2].map(|i| Moments::of(&column(i)).mean / truth);
+        // The variance of 400 values is known to 7 %.
+        assert!(
+            (0.8..1.25).contains(&crossed),
+            "{median_positives}: {crossed} of the variance"
+        );
+        assert!(over_rows < 0.8, "{median_positives}: {over_rows} of the variance");
+    }
+}
+
 /// Owen's bootstrap counts the variance of single cells three times: it covers too often, never too rarely.
 #[test]
 fn two_way_bootstrap_covers_at_least_what_it_says() {
