@@ -1,7 +1,7 @@
-//! Rejection rates of the tests over simulated designs, as a table.
+//! Rejection rates of the tests over simulated designs, and their power, as tables.
 //!
 //! ```text
-//! cargo run --release -p scfm-stats --example crossed_calibration [worlds, 1000] [worlds of 280 × 2000, 0]
+//! cargo run --release -p scfm-stats --example crossed_calibration [worlds, 1000] [worlds of 280 × 2000, 0] [worlds for power, 500]
 //! ```
 
 #[path = "../tests/worlds/mod.rs"]
@@ -28,6 +28,7 @@ fn main() {
         .map(|argument| argument.parse().expect("a number of worlds"));
     let small = arguments.next().unwrap_or(1000);
     let large = arguments.next().unwrap_or(0);
+    let power = arguments.next().unwrap_or(500);
 
     println!("Rejection at nominal {ALPHA}; scores and labels unrelated\n");
     println!(
@@ -43,7 +44,7 @@ fn main() {
         signal: 0.0,
     };
     for shared in [0.0, 0.5, 1.5] {
-        for median_positives in [3.0, 8.0, 25.0, 60.0, 150.0] {
+        for median_positives in [3.0, 8.0, 25.0, 70.0, 150.0] {
             report(world(60, 300, median_positives, 1.5, shared), small);
         }
     }
@@ -61,19 +62,21 @@ fn main() {
         report(world(280, 2000, 165.0, 1.5, shared), large);
     }
 
-    println!("\nPower: a planted signal in the cells, w = 0.5, 60 × 300\n");
-    println!("| median positives | signal | worlds | gene permutation | crossed AUROC |");
-    println!("| --- | --- | --- | --- | --- |");
-    for median_positives in [8.0, 25.0] {
-        for signal in [0.05, 0.1, 0.2] {
+    println!("\nPower: a planted effect of the pair, w = 0.5, 60 × 300\n");
+    println!(
+        "| median positives | signal | expected AUROC | worlds | gene permutation | crossed AUROC | crossed difference of two such scores |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for median_positives in [3.0, 8.0, 25.0, 70.0] {
+        for signal in [0.05, 0.1, 0.2, 0.3, 0.5] {
             let world = World {
                 signal,
                 ..world(60, 300, median_positives, 1.5, 0.5)
             };
-            let rates = rates(world, small);
+            let [_, _, _, permutation, auroc, difference] = rates(world, power);
             println!(
-                "| {median_positives} | {signal} | {small} | {:.3} | {:.3} |",
-                rates[3], rates[4]
+                "| {median_positives} | {signal} | {:.3} | {power} | {permutation:.3} | {auroc:.3} | {difference:.3} |",
+                world.expected_auroc()
             );
         }
     }

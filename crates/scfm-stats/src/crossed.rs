@@ -1,42 +1,8 @@
 //! Inference on the mean AUROC of rows that rank the same columns.
 //!
 //! Rows (perturbations) rank the same columns (genes), scores have column-level parts, and some columns respond to
-//! almost anything: the AUROCs of two rows covary, and a variance taken over rows alone is too small. The mean AUROC
-//! θ is a sum over cells of DeLong's influence (DeLong et al. 1988), ψ_pg = (V10_pg - θ) / (P n1_p) for a positive and
-//! (V01_pg - θ) / (P n0_p) for a negative, V being the placement of a cell among its row's other class. Two cells are
-//! taken to covary where they share a row or a column (Cameron, Gelbach and Miller 2011), so
-//!
-//! Var θ = Σ_p (Σ_g ψ)² + Σ_g (Σ_p ψ)² - Σ_pg ψ²,
-//!
-//! where the first sum is replaced by its unbiased form V_p = Σ_p (AUC_p - θ)² / (P (P - 1)), below which the
-//! variance does not fall. ψ is centred at θ and not at AUC_p, which would attenuate the covariance when positives are
-//! few. The degrees of freedom are those of the smaller of the two sets of clusters, columns being counted by how
-//! equally they share the positives. For two scores, AUCs and placements are replaced by their differences.
-//!
-//! Rejection at nominal 5 % in simulations without any relation of scores and labels (propensity of the columns to be
-//! positive with an SD of 1.5 in log-odds, or more where effective columns are few; w the weight of the column-level
-//! part of the scores; 1,000 or 2,000 worlds per row, standard error at most 0.7 %, 200 of the largest; `examples/crossed_calibration.rs`):
-//!
-//! | rows × columns | median positives | w | effective columns | t of AUROC | Wilcoxon of two scores | crossed mean | crossed difference |
-//! | --- | --- | --- | --- | --- | --- | --- | --- |
-//! | 60 × 300 | 25 | 0 | 98 | 0.06 | 0.05 | 0.05 | 0.04 |
-//! | 60 × 300 | 3 | 0.5 | 40 | 0.10 | 0.10 | 0.05 | 0.05 |
-//! | 60 × 300 | 25 | 0.5 | 98 | 0.23 | 0.25 | 0.06 | 0.05 |
-//! | 60 × 300 | 150 | 0.5 | 208 | 0.32 | 0.34 | 0.05 | 0.05 |
-//! | 60 × 300 | 8 | 1.5 | 59 | 0.33 | 0.35 | 0.07 | 0.08 |
-//! | 60 × 300 | 150 | 1.5 | 208 | 0.60 | 0.61 | 0.05 | 0.06 |
-//! | 10 × 300 | 25 | 0.5 | 74 | 0.07 | 0.08 | 0.04 | 0.04 |
-//! | 20 × 300 | 25 | 1.5 | 87 | 0.24 | 0.24 | 0.05 | 0.05 |
-//! | 200 × 300 | 8 | 1.5 | 66 | 0.55 | 0.57 | 0.05 | 0.06 |
-//! | 280 × 2,000 | 165 | 0.5 | 690 | 0.51 | 0.50 | 0.06 | 0.06 |
-//! | 60 × 300, SD 4 | 25 | 1.5 | 43 | 0.71 | 0.70 | 0.07 | 0.06 |
-//! | 60 × 300, SD 2.5 | 8 | 1.5 | 27 | 0.55 | 0.57 | 0.08 | 0.08 |
-//! | 60 × 300, SD 2.5 | 3 | 1.5 | 16 | 0.46 | 0.48 | 0.08 | 0.08 |
-//! | 60 × 300, SD 4 | 3 | 0.5 | 8 | 0.38 | 0.37 | 0.09 | 0.07 |
-//!
-//! The rates stay within 3 to 8 % from 30 effective columns on, and the mean passes 8 % towards 16: so the limit holds
-//! for the mean as for the difference. At 10 rows the tests are conservative rather than liberal; that limit keeps out
-//! designs without the power to say anything.
+//! almost anything: the AUROCs of two rows covary, and a variance taken over rows alone is too small. The variance here
+//! is clustered by row and by column; `crossed.md` derives it and shows at which rates its tests reject.
 
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -65,6 +31,8 @@ impl Default for CrossedLimits {
 }
 
 /// Mean AUROC over rows, or mean difference of two AUROCs, with a standard error that holds in both directions.
+///
+#[doc = include_str!("crossed.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossedAuroc {
     /// Mean over the rows.
@@ -83,7 +51,27 @@ pub struct CrossedAuroc {
 
 /// Tests whether the mean AUROC over rows is 0.5, two-sided.
 ///
-/// O(rows · columns · log columns).
+/// [`CrossedAuroc`] says why the variance is what it is. O(rows · columns · log columns).
+///
+/// Rows and columns are whatever a design crosses. Against a reference network the rows are TFs, the columns their
+/// possible targets, and the positives the network's edges; a TF is not its own candidate:
+///
+/// ```
+/// use ndarray::Array2;
+/// use scfm_stats::{CrossedLimits, LabelledGrid, crossed_auroc};
+///
+/// let (tfs, genes) = (25, 120);
+/// // A reference network, and edge scores that know nothing of it.
+/// let edge = Array2::from_shape_fn((tfs, genes), |(tf, gene)| (tf * 3 + gene * 7) % 11 < 2);
+/// let score = Array2::from_shape_fn((tfs, genes), |(tf, gene)| ((tf * 131 + gene * 197) % 1009) as f64);
+/// let candidate = Array2::from_shape_fn((tfs, genes), |(tf, gene)| tf != gene);
+/// let labels = LabelledGrid { positive: edge.view(), candidate: candidate.view() };
+///
+/// let recovered = crossed_auroc(score.view(), labels, &CrossedLimits::default())?;
+/// assert_eq!((recovered.test.n, recovered.test.n_unit), (25, "rows"));
+/// assert!(recovered.test.p.p() > 0.05);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Undefined::OneClassRow`] unless each row has a positive and a negative candidate, [`Undefined::NotDecidable`]

@@ -276,43 +276,6 @@ fn of_permutations() {
             p(flipped.map(|flipped| flipped.test))
         });
     }
-    // Score and labels both have gene-level parts, which a test over rows takes for independent evidence.
-    let design = |rng: &mut ChaCha8Rng| {
-        let (score, propensity) = (normals(rng, 80), normals(rng, 80));
-        let cells = normals(rng, 30 * 80);
-        let scores = Array2::from_shape_fn((30, 80), |(row, gene)| score[gene] + cells[row * 80 + gene]);
-        let hits = normals(rng, 30 * 80);
-        let positive = Array2::from_shape_fn((30, 80), |(row, gene)| {
-            propensity[gene] + hits[row * 80 + gene] > 1.5
-        });
-        (scores, positive)
-    };
-    let candidate = Array2::from_elem((30, 80), true);
-    assert_uniform_unlike(
-        "gene permutation",
-        28,
-        |rng| {
-            let (scores, positive) = design(rng);
-            let labels = LabelledGrid {
-                positive: positive.view(),
-                candidate: candidate.view(),
-            };
-            let seed = rng.random::<u32>().into();
-            p(gene_permutation_auroc(scores.view(), labels, 199, |i| {
-                stream(seed, i)
-            }))
-        },
-        |rng| {
-            let (scores, positive) = design(rng);
-            let labels = LabelledGrid {
-                positive: positive.view(),
-                candidate: candidate.view(),
-            };
-            let rows = row_aurocs(scores.view(), labels).unwrap();
-            let aurocs: Vec<f64> = rows.into_iter().map(Result::unwrap).collect();
-            p(one_sample_t(&aurocs, 0.5))
-        },
-    );
     // Scores with parts that belong to the source and to the target alone.
     let matrix = |rng: &mut ChaCha8Rng| {
         let (source, target) = (Array1::from(normals(rng, 15)), Array1::from(normals(rng, 15)));
@@ -334,6 +297,76 @@ fn of_permutations() {
             }))
         },
         |rng| p(spearman(&pairs(matrix(rng)), &pairs(matrix(rng)))),
+    );
+}
+
+/// Two scores and labels of 30 rows × 80 columns. All have column-level parts, which tests over rows take for evidence
+/// from 30 rows.
+fn design(rng: &mut ChaCha8Rng) -> ([Array2<f64>; 2], Array2<bool>) {
+    let mut parts = |column_level: f64| {
+        let (columns, cells) = (normals(rng, 80), normals(rng, 30 * 80));
+        Array2::from_shape_fn((30, 80), |(row, column)| {
+            column_level * columns[column] + cells[row * 80 + column]
+        })
+    };
+    let scores = [parts(0.7), parts(0.7)];
+    (scores, parts(1.0).mapv(|propensity| propensity > 1.0))
+}
+
+#[test]
+fn of_crossed_designs() {
+    let candidate = Array2::from_elem((30, 80), true);
+    let limits = CrossedLimits {
+        min_rows: 2,
+        min_effective_genes: 1.0,
+    };
+    let of = |rng: &mut ChaCha8Rng, test: &dyn Fn([&Array2<f64>; 2], LabelledGrid) -> TestResult| {
+        let (scores, positive) = design(rng);
+        let labels = LabelledGrid {
+            positive: positive.view(),
+            candidate: candidate.view(),
+        };
+        test(scores.each_ref(), labels).p.p()
+    };
+    let crossed =
+        |scores: &Array2<f64>, labels: LabelledGrid| crossed_auroc(scores.view(), labels, &limits).unwrap();
+    let difference = |a: &Array2<f64>, b: &Array2<f64>, labels: LabelledGrid| {
+        crossed_difference(a.view(), b.view(), labels, &limits).unwrap()
+    };
+    assert_uniform_unlike(
+        "gene permutation",
+        28,
+        |rng| {
+            let seed = rng.random::<u32>().into();
+            of(rng, &|[a, _], labels| {
+                gene_permutation_auroc(a.view(), labels, 199, |i| stream(seed, i)).unwrap()
+            })
+        },
+        |rng| {
+            of(rng, &|[a, _], labels| {
+                one_sample_t(&crossed(a, labels).per_row, 0.5).unwrap()
+            })
+        },
+    );
+    assert_uniform_unlike(
+        "crossed mean",
+        30,
+        |rng| of(rng, &|[a, _], labels| crossed(a, labels).test),
+        |rng| {
+            of(rng, &|[a, _], labels| {
+                one_sample_t(&crossed(a, labels).per_row, 0.5).unwrap()
+            })
+        },
+    );
+    assert_uniform_unlike(
+        "crossed difference",
+        31,
+        |rng| of(rng, &|[a, b], labels| difference(a, b, labels).test),
+        |rng| {
+            of(rng, &|[a, b], labels| {
+                wilcoxon_signed_rank(&difference(a, b, labels).per_row, Zeros::Drop).unwrap()
+            })
+        },
     );
 }
 
