@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use ndarray::{Array1, Array2, ArrayView1, Axis, Slice};
+use ndarray::{Array1, Array2, ArrayView1};
 use ndarray_npy::{ReadableElement, read_npy, write_npy};
 use rayon::prelude::*;
 use scfm_core::Seeds;
 use scfm_grn::FixedDegrees;
 use scfm_stats::{
-    Alternative, LabelledGrid, Moments, PValue, PermutationLimits, RankCovariates, SortedSample,
+    Alternative, Estimate, LabelledGrid, Moments, PValue, PermutationLimits, RankCovariates, SortedSample,
     SortedScores, Zeros, benjamini_hochberg, bootstrap_mean, fisher_exact, mann_whitney_sorted, mid_ranks,
-    row_aurocs, sign_flip_test, spearman_columns, welch_t_from_moments, wilcoxon_signed_rank,
+    row_aurocs, sign_flip_test, spearman_columns, wilcoxon_signed_rank,
 };
 
 const SEEDS: Seeds = Seeds::new(0);
@@ -159,14 +159,13 @@ impl Screen {
 fn welch(inputs: Inputs) -> Result<Check> {
     let screen = Screen::read(inputs)?;
     let controls = screen.of_cells(&screen.controls);
-    let moments = |values: &[f64]| Moments::of(values);
     let controls: Vec<Moments> = controls
         .outer_iter()
-        .map(|values| moments(values.as_slice().expect("rows of a new array are contiguous")))
+        .map(|values| Moments::of(values.as_slice().expect("rows of a new array are contiguous")))
         .collect();
     Ok(screen.tested(|gene, values| {
-        let test = welch_t_from_moments(moments(values), controls[gene]).ok()?;
-        Some((test.statistic, test.p))
+        let shift = Estimate::welch(Moments::of(values), controls[gene]).ok()?;
+        Some((shift.t().ok()?, shift.p(Alternative::TwoSided).ok()?))
     }))
 }
 
@@ -223,7 +222,7 @@ fn auroc_pairs(inputs: Inputs, both: bool) -> Result<Check> {
         .map(|&label| label != 0)
         .collect();
     let scores: Array1<f32> = inputs.read("w4_pairs_s")?;
-    let sorted = SortedScores::new(&scores.mapv(f64::from).to_vec())?;
+    let sorted = SortedScores::new(scores.as_slice().context("one vector of scores")?)?;
     let mut check = vec![("auroc", sorted.auroc(&labels)?)];
     if both {
         check.push(("auprc", sorted.average_precision(&labels)?.value));
@@ -294,11 +293,7 @@ fn fisher(inputs: Inputs) -> Result<Check> {
     let tables: Array2<i64> = inputs.read("w12_tables")?;
     let ln_p = tables.outer_iter().map(|table: ArrayView1<i64>| {
         let cell = |at: usize| table[at] as u64;
-        Ok(
-            fisher_exact([[cell(0), cell(1)], [cell(2), cell(3)]], Alternative::TwoSided)?
-                .p
-                .ln_p(),
-        )
+        Ok(fisher_exact([[cell(0), cell(1)], [cell(2), cell(3)]])?.p.ln_p())
     });
     Ok(vec![("log_p_sum", ln_p.sum::<Result<f64>>()?)])
 }
@@ -314,10 +309,9 @@ fn adjusted(inputs: Inputs) -> Result<Check> {
 
 fn partial_spearman(inputs: Inputs) -> Result<Check> {
     let rows: Array2<f32> = inputs.read("w12_xyc")?;
-    let rows: Vec<Vec<f64>> = rows
-        .slice_axis(Axis(0), Slice::from(..5))
-        .outer_iter()
-        .map(|row| row.iter().map(|&value| f64::from(value)).collect())
+    let rows: Vec<Vec<f64>> = (0..rows.nrows())
+        .into_par_iter()
+        .map(|row| rows.row(row).iter().map(|&value| f64::from(value)).collect())
         .collect();
     let covariates: Vec<&[f64]> = rows[2..].iter().map(Vec::as_slice).collect();
     let test = RankCovariates::new(&covariates)?.partial_spearman(&rows[0], &rows[1])?;

@@ -1,3 +1,5 @@
+use rayon::prelude::*;
+
 use crate::error::{Error, Undefined, finite, numbers, same_length};
 use crate::ranks::mid_ranks;
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
@@ -106,24 +108,27 @@ impl Correlation {
                 return Err(Undefined::Constant { what }.into());
             }
         }
-        let (a, b) = (centred(a), centred(b));
-        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-        let (norm_a, norm_b) = (dot(&a, &a).sqrt(), dot(&b, &b).sqrt());
-        let r = dot(&a, &b) / (norm_a * norm_b);
+        Ok(Self::of_centred(&centred(a), &centred(b)))
+    }
+
+    /// Of two vectors with the mean 0 that are not 0 throughout, nor so long or short that their squares overflow.
+    pub(crate) fn of_centred(a: &[f64], b: &[f64]) -> Self {
+        let (norm_a, norm_b) = (dot(a, a).sqrt(), dot(b, b).sqrt());
+        let r = dot(a, b) / (norm_a * norm_b);
         if r.abs() < NEARLY_PERFECT {
-            return Ok(Self {
+            return Self {
                 r,
                 distance: 1.0 - r.abs(),
-            });
+            };
         }
         // |x - y|² = 2 (1 - x·y) of unit vectors.
         let (scale_a, scale_b) = (1.0 / norm_a, r.signum() / norm_b);
         let square = |(x, y): (&f64, &f64)| (x * scale_a - y * scale_b).powi(2);
-        let distance = 0.5 * a.iter().zip(&b).map(square).sum::<f64>();
-        Ok(Self {
+        let distance = 0.5 * a.iter().zip(b).map(square).sum::<f64>();
+        Self {
             r: r.signum() * (1.0 - distance),
             distance,
-        })
+        }
     }
 
     /// Of r √(df / (1 - r²)) with df = `n` - 2 degrees of freedom.
@@ -150,6 +155,19 @@ impl Correlation {
     pub(crate) fn rank_interval(self, n: usize) -> Option<Interval> {
         self.interval(n, 1.0 + self.r * self.r / 2.0)
     }
+}
+
+/// Values per partial sum of [`dot`], whatever the number of threads.
+const PART: usize = 1 << 15;
+
+/// Σ a·b, on all threads where the vectors are long.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let product = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    if a.len() <= PART {
+        return product((a, b));
+    }
+    let parts: Vec<f64> = a.par_chunks(PART).zip(b.par_chunks(PART)).map(product).collect();
+    parts.into_iter().sum()
 }
 
 /// Deviations from the mean, scaled by the largest so that no square overflows or underflows.

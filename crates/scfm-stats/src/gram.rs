@@ -253,7 +253,7 @@ mod tests {
         let mut column = |index: usize| {
             let all: Vec<f64> = (0..n_rows)
                 .map(|_| {
-                    if index % 3 == 0 || rng.random::<f64>() < density {
+                    if index.is_multiple_of(3) || rng.random::<f64>() < density {
                         f64::from(rng.random_range(1..20_u32))
                     } else {
                         0.0

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
@@ -73,6 +75,9 @@ impl LabelledGrid<'_> {
     /// AUROC of a row, where it holds both classes.
     pub(crate) fn row_auroc(&self, sorted: &SortedScores, row: usize) -> Option<f64> {
         let positive = self.positive.row(row);
+        let positive = positive
+            .to_slice()
+            .map_or_else(|| positive.to_vec().into(), Cow::Borrowed);
         sorted
             .wins(|column| (u64::from(positive[column]), u64::from(!positive[column])))
             .auroc()
@@ -95,6 +100,13 @@ impl LabelledGrid<'_> {
 
     fn sort_row(&self, scores: ArrayView2<f64>, row: usize) -> Result<SortedScores, Error> {
         let (scores, candidate) = (scores.row(row), self.candidate.row(row));
+        // Slices are read much faster than views.
+        let scores = scores
+            .to_slice()
+            .map_or_else(|| scores.to_vec().into(), Cow::Borrowed);
+        let candidate = candidate
+            .to_slice()
+            .map_or_else(|| candidate.to_vec().into(), Cow::Borrowed);
         let candidates = (0..scores.len()).filter(|&column| candidate[column]);
         if let Some(column) = candidates.clone().find(|&column| scores[column].is_nan()) {
             return Err(Error::CellNotANumber {

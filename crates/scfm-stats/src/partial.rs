@@ -1,4 +1,6 @@
-use crate::correlation::Correlation;
+use rayon::prelude::*;
+
+use crate::correlation::{Correlation, dot};
 use crate::error::{Error, Undefined, numbers, same_length};
 use crate::ranks::mid_ranks;
 use crate::result::{Alternative, EffectKind, TestResult};
@@ -40,10 +42,16 @@ impl RankCovariates {
                 what: "list of covariates",
             })?
             .len();
+        let ranks: Vec<_> = covariates
+            .par_iter()
+            .map(|values| {
+                same_length("covariate", n, values.len())?;
+                centred_ranks("covariate", values)
+            })
+            .collect();
         let mut covariates_left = Self { n, basis: Vec::new() };
-        for values in covariates {
-            same_length("covariate", n, values.len())?;
-            let centred = centred_ranks("covariate", values)?;
+        for centred in ranks {
+            let centred = centred?;
             let before = norm(&centred);
             let mut residual = covariates_left.residual(centred);
             // Once more, since the first pass leaves rounding of the size of what it takes away.
@@ -89,9 +97,11 @@ impl RankCovariates {
             }
             Ok(residual)
         };
-        let a = left("first vector, given the covariates,", a)?;
-        let b = left("second vector, given the covariates,", b)?;
-        let rho = Correlation::of(&a, &b)?;
+        let (a, b) = rayon::join(
+            || left("first vector, given the covariates,", a),
+            || left("second vector, given the covariates,", b),
+        );
+        let rho = Correlation::of_centred(&a?, &b?);
         let effective = self.n - k;
         let sides = rho.sides(effective);
         Ok(TestResult {
@@ -111,7 +121,7 @@ impl RankCovariates {
     /// What the covariates leave of a centred vector.
     fn residual(&self, mut centred: Vec<f64>) -> Vec<f64> {
         for direction in &self.basis {
-            let along: f64 = centred.iter().zip(direction).map(|(x, d)| x * d).sum();
+            let along = dot(&centred, direction);
             for (value, d) in centred.iter_mut().zip(direction) {
                 *value -= along * d;
             }
@@ -129,5 +139,5 @@ fn centred_ranks(what: &'static str, values: &[f64]) -> Result<Vec<f64>, Error> 
 }
 
 fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt()
+    dot(values, values).sqrt()
 }

@@ -1,4 +1,4 @@
-use crate::error::{Error, numbers};
+use crate::error::Error;
 use crate::sort::sorted_positions;
 
 /// Ranks from 1, tied values sharing the mean of theirs. O(n log n).
@@ -37,17 +37,19 @@ pub struct SortedScores {
 }
 
 impl SortedScores {
-    /// Sorts `scores`. O(n log n).
+    /// Sorts `scores`, `f64` or `f32`. O(n log n).
     ///
     /// # Errors
     /// [`Error::NotANumber`].
     ///
     /// # Panics
     /// If there are 2³² scores or more.
-    pub fn new(scores: &[f64]) -> Result<Self, Error> {
-        numbers("score", scores)?;
+    pub fn new<T: Copy + Into<f64>>(scores: &[T]) -> Result<Self, Error> {
+        if let Some(row) = scores.iter().position(|&score| score.into().is_nan()) {
+            return Err(Error::NotANumber { what: "score", row });
+        }
         Ok(Self::of_masked(0..scores.len(), scores.len(), |position| {
-            scores[position]
+            scores[position].into()
         }))
     }
 

@@ -96,6 +96,7 @@ pub fn sign_flip_test(
         alternative,
         statistic: mean,
         p: permutations.p,
+        sides: None,
         effect: mean,
         effect_kind: EffectKind::MeanDifference,
         ci: None,
