@@ -7,7 +7,7 @@ use libm::erfc;
 use crate::tails::{ln_beta, ln_beta_reg, ln_normal_sf, normal_upper_quantile};
 
 /// Where the expansion for many degrees of freedom is taken: on this side of both limits its terms sink below the last
-/// bit before they start to grow. Beyond, it is the continued fraction of the beta function, ten times as slow.
+/// bit before they start to grow. Beyond, it is the continued fraction of the beta function, several times as slow.
 const EXPANSION_DF: f64 = 16.0;
 const EXPANSION_LN_RATIO: f64 = 2.0;
 

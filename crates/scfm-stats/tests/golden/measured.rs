@@ -222,6 +222,18 @@ fn one_sample(case: &Case) -> Option<Numbers> {
                 ["estimate", "standard_error", "df", "bound"].map(|name| case.float(name));
             test(&["statistic"], &tost(estimate, error, df, bound).unwrap())
         }
+        "non_superiority" => {
+            let [estimate, error, df, bound] =
+                ["estimate", "standard_error", "df", "bound"].map(|name| case.float(name));
+            test(
+                &["statistic"],
+                &non_superiority(estimate, error, df, bound).unwrap(),
+            )
+        }
+        "paired_t_pairs" => {
+            let n = paired_t_pairs(case.float("d"), case.float("power"), case.float("alpha")).unwrap();
+            [named(("pairs", n as f64))].into()
+        }
         "paired_t_power" => {
             let power = paired_t_power(case.float("d"), case.size("n"), case.float("alpha")).unwrap();
             [named(("power", power))].into()

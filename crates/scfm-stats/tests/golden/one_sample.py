@@ -20,6 +20,8 @@ oracle("binomial_test", "`scipy.stats.binomtest`, one-sided p at 60 digits; inte
 oracle("clopper_pearson", "`statsmodels.stats.proportion.proportion_confint(method=\"beta\")`")
 oracle("wilson", "`statsmodels.stats.proportion.proportion_confint(method=\"wilson\")`")
 oracle("tost", "`statsmodels.stats.weightstats.ttost_paired`; p at 60 digits")
+oracle("non_superiority", "Student's t from below; p at 60 digits")
+oracle("paired_t_pairs", "`TTestPower().solve_power`, rounded up")
 oracle("paired_t_power", "`statsmodels.stats.power.TTestPower`, good to nine digits")
 
 for df in [1.0, 2.5, 7.0, 15.9, 16.0, 33.3, 400.0, 12345.6, 1e7]:
@@ -170,3 +172,11 @@ for estimate, se, df, bound in [(0.01, 0.02, 30, 0.05), (-0.04, 0.02, 12.7, 0.05
 
 for d, n, alpha in [(0.0, 10, 0.05), (0.5, 20, 0.05), (-0.2, 280, 0.01), (1.5, 3, 0.05), (0.05, 4000, 0.05), (2.0, 2, 0.001)]:
     case("paired_t_power", {"d": d, "n": n, "alpha": alpha}, power=TTestPower().power(d, n, alpha))
+for d, power, alpha in [(0.5, 0.8, 0.05), (-0.21, 0.9, 0.01), (1.3, 0.95, 0.001), (0.04, 0.8, 0.05)]:
+    n = math.ceil(TTestPower().solve_power(abs(d), power=power, alpha=alpha))
+    case("paired_t_pairs", {"d": d, "power": power, "alpha": alpha}, pairs=n)
+for estimate, se, df, bound in [(-0.03, 0.02, 30, 0.01), (0.4, 0.1, 7.7, 0.3), (0.0, 1e-3, 900, 0.06), (-0.2, 0.04, 12, 0.05)]:
+    t = (estimate - bound) / se
+    reach = stats.t.isf(0.05, df) * se
+    inputs = {"estimate": estimate, "standard_error": se, "df": df, "bound": bound}
+    case("non_superiority", inputs, statistic=t, low=estimate - reach, high=estimate + reach, ln_p=sides_of_t(t, df)["ln_p_less"])
