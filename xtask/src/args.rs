@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use scfm_core::Orientation;
+use serde::{Deserialize, Serialize};
 
 /// Is the gene network in a single-cell foundation model's attention real?
 #[derive(Debug, Parser)]
@@ -100,6 +101,8 @@ pub struct EvaluateArgs {
     /// The pre-specified layer, counted from 0
     #[arg(long, value_name = "LAYER")]
     pub layer: Option<usize>,
+    #[command(flatten)]
+    pub scgpt: ScGptOptions,
     /// Number of control cells that edges are extracted from
     #[arg(long, value_name = "N")]
     pub cells: Option<usize>,
@@ -129,6 +132,72 @@ pub struct EvaluateArgs {
     pub memory: Option<f64>,
 }
 
+/// What only scGPT asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScGptOptions {
+    /// scGPT: which bin a value gets that fits several [default: middle]
+    #[arg(long, value_enum, conflicts_with = "binned_layer")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binning: Option<Binning>,
+    /// scGPT: matrix of the data that holds bins already, such as layers/X_binned
+    #[arg(long, value_name = "MATRIX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binned_layer: Option<String>,
+    /// scGPT: batch of the training whose normalisation the cells get, where the model has one for each
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<usize>,
+}
+
+impl ScGptOptions {
+    /// These, and of `others` what is not said here. A way of binning here overrides a layer of bins there, and the
+    /// other way round.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        let says_bins = self.binning.is_some() || self.binned_layer.is_some();
+        let (binning, binned_layer) = if says_bins {
+            (self.binning, self.binned_layer)
+        } else {
+            (others.binning, others.binned_layer)
+        };
+        Self {
+            binning,
+            binned_layer,
+            domain: self.domain.or(others.domain),
+        }
+    }
+
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The first option that is given.
+    pub fn given(&self) -> Option<&'static str> {
+        match self {
+            Self { binning: Some(_), .. } => Some("--binning"),
+            Self {
+                binned_layer: Some(_),
+                ..
+            } => Some("--binned-layer"),
+            Self { domain: Some(_), .. } => Some("--domain"),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Binning {
+    /// The middle one: the same in every run
+    #[default]
+    Middle,
+    /// One at random, by the cell and the seed
+    Random,
+    /// The one that scGPT draws after np.random.seed(seed)
+    Numpy,
+}
+
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// An h5ad file, a MatrixMarket folder or a checkpoint folder
@@ -155,6 +224,8 @@ pub struct ExtractArgs {
     /// Which side of the attention matrix the source gene stands on: query or key
     #[arg(long, default_value_t, value_name = "SIDE")]
     pub orientation: Orientation,
+    #[command(flatten)]
+    pub scgpt: ScGptOptions,
     /// A file with one gene per line [default: the most variable genes]
     #[arg(long, value_name = "FILE")]
     pub genes: Option<PathBuf>,
@@ -269,7 +340,16 @@ pub struct InitModelArgs {
     /// The architecture
     #[arg(long, value_enum, default_value_t = ModelSize::V1_10m)]
     pub size: ModelSize,
-    /// Folder of the token, median and name dictionaries
+    /// Number of layers, where it is not the architecture's
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+    /// Number of heads, where it is not the architecture's
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
+    /// Width of the hidden states, where it is not the architecture's; the feed-forward step goes with it
+    #[arg(long, value_name = "D")]
+    pub width: Option<usize>,
+    /// Folder of the token, median and name dictionaries; for scGPT, of vocab.json
     #[arg(long, value_name = "FOLDER")]
     pub dictionaries: PathBuf,
     /// Folder to write
@@ -291,6 +371,9 @@ pub enum ModelSize {
     /// Geneformer V2, 18 layers × 18 heads, 316 million parameters
     #[value(name = "v2-316m")]
     V2_316m,
+    /// scGPT as released, 12 layers × 8 heads, 51 million parameters with the vocabulary of whole-human
+    #[value(name = "scgpt")]
+    ScGpt,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

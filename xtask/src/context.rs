@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use scfm_perturb::Direction;
 use serde::{Deserialize, Serialize};
 
+use crate::args::ScGptOptions;
 use crate::failure::bad_input;
 use crate::workspace;
 
@@ -75,6 +76,9 @@ pub struct Model {
     pub name: String,
     /// The pre-specified layer; without one, the depth that [`default_layer`] gives.
     pub layer: Option<usize>,
+    /// How cells are made for scGPT.
+    #[serde(default, skip_serializing_if = "ScGptOptions::is_default")]
+    pub scgpt: ScGptOptions,
 }
 
 /// The embedded stand-in: paths inside `fixtures` and what differs at its size.

@@ -3,27 +3,27 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use scfm_attention::geneformer::{Checkpoint, Vocabulary};
+use scfm_attention::geneformer::Vocabulary;
 use scfm_core::{EdgeKind, EdgeMatrix, Ledger, Panel};
 use scfm_grn::{Absent, EdgeList, Ranking};
 
 use crate::args::{AbsentPairs, RankBy};
 use crate::inputs::EdgeFiles;
 use crate::lists::ListFile;
+use crate::model::Model;
 use crate::record::ListRecord;
+use crate::screen::KnownGenes;
 
 /// An open source of edges.
 pub enum EdgeSource {
-    Model(Checkpoint),
+    Model(Model),
     List(ListedEdges),
 }
 
 impl EdgeSource {
     pub fn open(files: &EdgeFiles) -> Result<Self> {
         Ok(match files {
-            EdgeFiles::Model { folder, dictionaries } => {
-                Self::Model(Checkpoint::load_with(folder, dictionaries)?)
-            }
+            EdgeFiles::Model { folder, dictionaries } => Self::Model(Model::open(folder, dictionaries)?),
             EdgeFiles::List { path, rank, absent } => {
                 Self::List(ListedEdges::new(ListFile::read(path)?, *rank, *absent, "panel"))
             }
@@ -31,15 +31,18 @@ impl EdgeSource {
     }
 
     /// The genes that edges can exist between. Those of a list are their own identifiers, each its own token.
-    pub fn vocabulary(&self) -> Result<Vocabulary> {
+    pub fn known_genes(&self) -> Result<KnownGenes> {
         match self {
-            Self::Model(checkpoint) => Ok(checkpoint.vocabulary().clone()),
+            Self::Model(model) => Ok(model.known_genes()),
             Self::List(listed) => {
                 let genes = listed.list.genes().genes().iter().map(ToString::to_string);
                 let special = ["<pad>", "<mask>"].map(str::to_owned);
                 let keys: Vec<String> = special.into_iter().chain(genes).collect();
                 let medians: Vec<(String, f64)> = keys.iter().map(|key| (key.clone(), 1.0)).collect();
-                Ok(Vocabulary::new(keys.into_iter().zip(0..), medians)?)
+                Ok(KnownGenes::ById(Vocabulary::new(
+                    keys.into_iter().zip(0..),
+                    medians,
+                )?))
             }
         }
     }
@@ -47,10 +50,7 @@ impl EdgeSource {
     /// Numbers of layers and heads; a list is one layer without any.
     pub fn depth(&self) -> (usize, usize) {
         match self {
-            Self::Model(checkpoint) => {
-                let config = checkpoint.config();
-                (config.num_hidden_layers, config.num_attention_heads)
-            }
+            Self::Model(model) => model.depth(),
             Self::List(_) => (1, 0),
         }
     }
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn the_genes_of_a_list_are_its_vocabulary() {
         let source = EdgeSource::List(listed("A,B,2\nC,A,1\n", AbsentPairs::Exclude));
-        let vocabulary = source.vocabulary().unwrap();
+        let vocabulary = source.known_genes().unwrap();
         assert!(
             ["A", "B", "C"]
                 .iter()

@@ -106,6 +106,7 @@ impl Inputs {
             context.dataset.perturbation = Some(column.clone());
         }
         context.model.layer = args.layer.or(context.model.layer);
+        context.model.scgpt = args.scgpt.clone().or(context.model.scgpt);
         context.parameters.n_ctrl = args.cells.unwrap_or(context.parameters.n_ctrl);
         if let Some(least) = args.min_knockdown {
             context.parameters.min_knockdown = least;

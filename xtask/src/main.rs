@@ -14,6 +14,7 @@ mod list_audit;
 mod list_print;
 mod lists;
 mod memory;
+mod model;
 mod progress;
 mod quality;
 mod record;

@@ -109,8 +109,8 @@ impl RunRecord {
 pub fn input_files(inputs: &Inputs, source: &EdgeSource) -> Result<BTreeMap<String, InputFile>> {
     let mut files: Vec<(&str, &Path)> = vec![("data", &inputs.data)];
     match source {
-        EdgeSource::Model(checkpoint) => {
-            let of_model = checkpoint.files().iter();
+        EdgeSource::Model(model) => {
+            let of_model = model.files().iter();
             files.extend(of_model.map(|(role, path)| (*role, path.as_path())));
         }
         EdgeSource::List(listed) => files.push(("edges", &listed.path)),

@@ -32,6 +32,11 @@ impl ValuedCell {
         Self { cell, values }
     }
 
+    /// Row of the cell in the count matrix that it comes from.
+    pub fn row(&self) -> usize {
+        self.cell.cell
+    }
+
     /// The tokens.
     pub fn tokens(&self) -> &[u32] {
         &self.cell.tokens

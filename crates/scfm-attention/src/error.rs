@@ -79,21 +79,25 @@ pub enum Error {
     },
     /// A weight that the model needs and the checkpoint lacks.
     #[error(
-        "{origin}: tensor {name} is missing; is this a checkpoint of the architecture and depth that its configuration says?"
+        "{origin}: tensor {name} is missing; is this a checkpoint of the architecture and depth that {config} says?"
     )]
     MissingTensor {
         /// Where the weights come from.
         origin: String,
+        /// The file of the configuration.
+        config: &'static str,
         /// The tensor.
         name: String,
     },
     /// A weight of another shape than the configuration asks for.
-    #[error("{origin}: tensor {name} has shape {found:?}, the configuration asks for {expected:?}")]
+    #[error("{origin}: tensor {name} has shape {found:?}, {config} asks for {expected:?}")]
     TensorShape {
         /// Where the weights come from.
         origin: String,
+        /// The file of the configuration.
+        config: &'static str,
         /// The tensor.
-        name: String,
+        name: Box<str>,
         /// Its shape.
         found: Vec<usize>,
         /// The shape that the configuration asks for.

@@ -36,6 +36,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! scGPT reads genes by symbol, with the bin of each count among those of its cell:
+//!
+//! ```
+//! use scfm_attention::scgpt::{Checkpoint, Config, ScGpt, Tokenizer, TokenizerParams, Vocabulary};
+//! use scfm_attention::{AbsentPairs, extract};
+//! use scfm_core::{CountMatrix, Orientation, Panel, Seeds, Source, Target};
+//!
+//! // The released model comes from `Checkpoint::load(folder)`; this one has random weights.
+//! let genes = ["STAT1", "IRF1", "MYC"];
+//! let vocabulary = Vocabulary::of_genes(genes.map(str::to_owned))?;
+//! let mut stream = Seeds::new(0).stream("example", "weights", 0);
+//! let checkpoint = Checkpoint::random(Config::sized(2, 8, 2), vocabulary, &mut stream)?;
+//! let model = ScGpt::new(&checkpoint)?;
+//!
+//! let counts = ndarray::array![[4.0, 0.0, 1.0], [2.0, 3.0, 0.0]];
+//! let counts = sprs::CsMat::csr_from_dense(counts.view(), 0.0);
+//! let counts = CountMatrix::new(Panel::new(genes)?, counts, vec![5.0, 5.0])?;
+//!
+//! let panel = checkpoint.vocabulary().panel(counts.genes())?;
+//! let params = TokenizerParams::zero_shot(model.config());
+//! let mut tokenizer = Tokenizer::new(checkpoint.vocabulary(), panel.clone(), params)?;
+//! let (cells, _) = tokenizer.cells(&counts, &[0, 1])?;
+//! assert_eq!(cells[0].values(), [-2.0, 50.0, 1.0]); // <cls>, the highest count, the lowest
+//! let edges = extract(&model, &cells, panel.clone(), panel, Orientation::Query, AbsentPairs::Missing, |_| ())?;
+//! assert!(edges.layers[1].get(Source(0), Target(2)).is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A model made to order, for a world whose truth is known:
 //!
 //! ```

@@ -23,14 +23,21 @@ const LFS_POINTER: [u8; 8] = *b"version ";
 #[derive(Debug, Clone)]
 pub struct Weights {
     origin: String,
+    /// The file that says what they should be like.
+    config: &'static str,
     tensors: BTreeMap<String, Tensor>,
 }
 
 impl Weights {
-    /// Weights that `origin` names in error messages.
-    pub(crate) fn new(origin: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
+    /// Weights that come from `origin` and that the file `config` describes, as error messages name them.
+    pub(crate) fn new(
+        origin: impl Into<String>,
+        config: &'static str,
+        tensors: BTreeMap<String, Tensor>,
+    ) -> Self {
         Self {
             origin: origin.into(),
+            config,
             tensors,
         }
     }
@@ -43,8 +50,12 @@ impl Weights {
     /// Those of the file system, [`Error::Safetensors`], [`Error::Truncated`], [`Error::Torch`],
     /// [`Error::TensorType`], [`Error::TensorNotFinite`], [`Error::SameTensor`]. A wanted tensor that the file lacks
     /// is no error here but where it is asked for.
-    pub(crate) fn read(path: &Path, kept_as: impl FnMut(&str) -> Option<String>) -> Result<Self, Error> {
-        let mut weights = Self::new(path.display().to_string(), BTreeMap::new());
+    pub(crate) fn read(
+        path: &Path,
+        config: &'static str,
+        kept_as: impl FnMut(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        let mut weights = Self::new(path.display().to_string(), config, BTreeMap::new());
         let is_torch = |extension: &OsStr| extension == "bin" || extension == "pt";
         if path.extension().is_some_and(is_torch) {
             weights.read_torch(path, kept_as)?;
@@ -240,19 +251,26 @@ impl Weights {
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::TensorShape`].
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
-        let tensor = self.tensors.get(name).ok_or_else(|| Error::MissingTensor {
-            origin: self.origin.clone(),
-            name: name.to_owned(),
-        })?;
+        let tensor = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         if tensor.dims() != shape {
             return Err(Error::TensorShape {
                 origin: self.origin.clone(),
-                name: name.to_owned(),
+                config: self.config,
+                name: name.into(),
                 found: tensor.dims().to_vec(),
                 expected: shape.to_vec(),
             });
         }
         Ok(tensor.clone())
+    }
+
+    /// The error of a tensor that is not there.
+    pub(crate) fn missing(&self, name: &str) -> Error {
+        Error::MissingTensor {
+            origin: self.origin.clone(),
+            config: self.config,
+            name: name.to_owned(),
+        }
     }
 
     /// The values of a one-dimensional tensor.

@@ -4,8 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 use rand::seq::SliceRandom;
-use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer};
-use scfm_attention::{AbsentPairs, AttentionSums, Transformer as _};
+use scfm_attention::AbsentPairs;
 use scfm_core::{Panel, Seeds};
 use scfm_io::{Backend, ReadLimits, content_hash, write_edges, write_pair_counts};
 use scfm_perturb::highly_variable;
@@ -14,6 +13,7 @@ use crate::args::ExtractArgs;
 use crate::context::Dataset;
 use crate::failure::bad_input;
 use crate::memory;
+use crate::model::Model;
 use crate::progress::Progress;
 use crate::screen::ScreenFile;
 
@@ -26,17 +26,22 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
             return Err(bad_input(format!("{}: no such file or folder", path.display())));
         }
     }
-    let checkpoint = Checkpoint::load_with(&args.model, args.dictionaries.as_ref().unwrap_or(&args.model))?;
-    let model = Geneformer::new(&checkpoint)?;
-    let layers = layers(&args.layers, model.n_layers())?;
+    let model = Model::open(&args.model, args.dictionaries.as_ref().unwrap_or(&args.model))?;
+    let (n_layers, _) = model.depth();
+    let layers = layers(&args.layers, n_layers)?;
     let limits = ReadLimits {
         memory_budget: memory::budget(args.memory)?,
         backend,
     };
     let screen = ScreenFile::open(&args.data, None, &limits)?;
-    let vocabulary = checkpoint.vocabulary();
-    let genes = screen.genes(&Dataset::any(), vocabulary)?;
-    let rows = rows(&args.cells, screen.h5ad.n_cells(), Seeds::new(args.seed))?;
+    let genes = screen.genes(&Dataset::any(), &model.known_genes())?;
+    let seeds = Seeds::new(args.seed);
+    let rows = rows(&args.cells, screen.h5ad.n_cells(), seeds)?;
+    let mut reader = model.reader(genes.tokens.clone(), &args.scgpt, seeds)?;
+    let values = match &args.scgpt.binned_layer {
+        None => screen.counts.clone(),
+        Some(layer) => screen.matrix(layer)?,
+    };
 
     let panel = match &args.genes {
         Some(path) => {
@@ -69,41 +74,33 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
         panel.len()
     ));
 
-    let tokenizer = Tokenizer::new(
-        vocabulary,
-        genes.tokens.clone(),
-        checkpoint.config().max_position_embeddings,
-    );
-    let mut sums = AttentionSums::new(&model, tokens.clone(), tokens, args.orientation);
+    let mut sums = reader.sums(&tokens, args.orientation);
     let bar = progress.bar("attention", rows.len());
-    for block in screen.h5ad.blocks(&screen.counts, &rows, &genes.map, BLOCK)? {
-        let (cells, _) = tokenizer.cells(&block?)?;
+    let blocks = screen.h5ad.blocks(&values, &rows, &genes.map, BLOCK)?;
+    for (block, rows_of_block) in blocks.zip(rows.chunks(BLOCK)) {
+        let (cells, _) = reader.cells(&block?, rows_of_block)?;
         let before = bar.done();
-        sums.add(&model, &cells, |done| bar.set(before + done))?;
+        reader.add(&mut sums, &cells, |_| true, |done| bar.set(before + done))?;
         bar.set((before + BLOCK).min(rows.len()));
     }
     bar.finish();
+    if let Some(words) = reader.bins_in_words() {
+        progress.say(format!("bins: {words}"));
+    }
     let extraction = sums.mean(AbsentPairs::Missing);
 
-    let metadata: Vec<(String, String)> = [
+    let mut metadata: Vec<(String, String)> = [
         ("scfm.orientation", args.orientation.in_words().to_owned()),
-        (
-            "scfm.heads",
-            "mean over all heads of softmax probabilities".to_owned(),
-        ),
-        (
-            "scfm.absent_pairs",
-            "mean over the cells that hold both genes".to_owned(),
-        ),
         ("scfm.cells", extraction.cells_read.to_string()),
         ("scfm.seed", args.seed.to_string()),
-        ("scfm.model", content_hash(&checkpoint.files()["weights"])?),
+        ("scfm.model", content_hash(&model.files()["weights"])?),
         ("scfm.data", content_hash(&args.data)?),
         ("scfm.simulated", screen.simulated.to_string()),
         ("scfm.version", env!("CARGO_PKG_VERSION").to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .to_vec();
+    metadata.extend(reader.metadata());
     for &layer in &layers {
         let edges = &extraction.layers[layer];
         let path = args.out.join(format!("{}.parquet", edges.kind()));

@@ -1,13 +1,14 @@
 //! `inspect`: what a file holds, and what would be taken for what.
 
 use anyhow::Result;
-use scfm_attention::geneformer::Checkpoint;
+use scfm_attention::{geneformer, scgpt};
 use scfm_io::{Backend, H5ad, ReadLimits, is_matrix_folder};
 use scfm_perturb::{Assignment, LabelReader, guess_column};
 
 use crate::args::InspectArgs;
 use crate::context::Parameters;
 use crate::failure::bad_input;
+use crate::model::Model;
 
 pub fn run(args: &InspectArgs, backend: Backend) -> Result<()> {
     if !args.path.exists() {
@@ -24,7 +25,58 @@ pub fn run(args: &InspectArgs, backend: Backend) -> Result<()> {
 }
 
 fn inspect_model(args: &InspectArgs) -> Result<()> {
-    let checkpoint = Checkpoint::load(&args.path)?;
+    let model = Model::open(&args.path, &args.path)?;
+    match &model {
+        Model::Geneformer(checkpoint) => inspect_geneformer(args, checkpoint),
+        Model::ScGpt(checkpoint) => inspect_scgpt(args, checkpoint),
+    }
+    for (role, path) in model.files() {
+        println!("  {role}: {}", path.display());
+    }
+    println!(
+        "  layer that would be scored: {}",
+        crate::context::default_layer(model.depth().0)
+    );
+    Ok(())
+}
+
+fn inspect_scgpt(args: &InspectArgs, checkpoint: &scgpt::Checkpoint) {
+    let (config, weights) = (checkpoint.config(), checkpoint.weights());
+    println!("{}: scGPT checkpoint", args.path.display());
+    println!(
+        "  {} layers × {} heads, width {}, feed-forward {}, cells of up to {} tokens",
+        config.nlayers, config.nheads, config.embsize, config.d_hid, config.max_seq_len
+    );
+    println!(
+        "  {} tokens, genes by symbol; cells begin with <cls>; values {} in {} bins, read as {}",
+        checkpoint.vocabulary().len(),
+        config.input_style,
+        config.n_bins,
+        match config.input_emb_style {
+            scgpt::ValueEncoding::Continuous => "numbers",
+            scgpt::ValueEncoding::Category => "categories",
+            scgpt::ValueEncoding::Scaling => "factors",
+        }
+    );
+    let n_domains = (0..)
+        .take_while(|domain| weights.contains(&format!("dsbn.bns.{domain}.running_mean")))
+        .count();
+    if n_domains > 0 {
+        println!(
+            "  inputs are normalised for each of {n_domains} batches of the training: choose one by --domain"
+        );
+    } else if weights.contains("bn.running_mean") {
+        println!("  inputs are normalised by the batch normalisation of the training");
+    }
+    if !checkpoint.ignored().is_empty() {
+        println!(
+            "  passed over, since attention does not depend on them: {}",
+            checkpoint.ignored().join(", ")
+        );
+    }
+}
+
+fn inspect_geneformer(args: &InspectArgs, checkpoint: &geneformer::Checkpoint) {
     let config = checkpoint.config();
     let vocabulary = checkpoint.vocabulary();
     let size = config.published_name().map_or_else(
@@ -64,14 +116,6 @@ fn inspect_model(args: &InspectArgs) -> Result<()> {
             );
         }
     }
-    for (role, path) in checkpoint.files() {
-        println!("  {role}: {}", path.display());
-    }
-    println!(
-        "  layer that would be scored: {}",
-        crate::context::default_layer(config.num_hidden_layers)
-    );
-    Ok(())
 }
 
 fn inspect_screen(args: &InspectArgs, backend: Backend) -> Result<()> {

@@ -135,6 +135,7 @@ fn context(name: &str) -> Context {
         model: Model {
             name: name.to_owned(),
             layer: None,
+            scgpt: Default::default(),
         },
         parameters: Parameters::default(),
         fixture: None,

@@ -4,11 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Result;
 use scfm_attention::TokenPanel;
-use scfm_attention::geneformer::Vocabulary;
 use scfm_core::{GeneId, Ledger, Panel};
 use scfm_io::{Frame, GeneMap, strip_version};
 
-use super::ScreenFile;
+use super::{KnownGenes, ScreenFile};
 use crate::context::Dataset;
 use crate::failure::bad_input;
 
@@ -74,7 +73,7 @@ impl Genes {
 
 impl ScreenFile {
     /// Names the genes of the counts and finds the model's token of each.
-    pub fn genes(&self, dataset: &Dataset, vocabulary: &Vocabulary) -> Result<Genes> {
+    pub fn genes(&self, dataset: &Dataset, vocabulary: &KnownGenes) -> Result<Genes> {
         let var = self.h5ad.var_of(&self.counts)?;
         let (symbols, symbol_source) = self.symbols(&var, dataset, vocabulary)?;
         let (ids, id_source) = self.ensembl_ids(&var, dataset)?;
@@ -113,7 +112,11 @@ impl ScreenFile {
         let tokens = tokens_of(map.panel(), &ensembl, vocabulary, &mut ledger);
         self.check_shared(&tokens, &symbols, &ids, vocabulary)?;
         let tokens = TokenPanel::new(map.panel().clone(), tokens)?;
-        let source = format!("genes named by {symbol_source}, matched to the model by {id_source}");
+        let source = if vocabulary.is_by_symbol() {
+            format!("genes named by {symbol_source}, and so matched to the model")
+        } else {
+            format!("genes named by {symbol_source}, matched to the model by {id_source}")
+        };
         Ok(Genes {
             map,
             ensembl,
@@ -127,7 +130,7 @@ impl ScreenFile {
         &self,
         var: &Frame<'_>,
         dataset: &Dataset,
-        vocabulary: &Vocabulary,
+        vocabulary: &KnownGenes,
     ) -> Result<(Vec<String>, String)> {
         if let Some(column) = &dataset.gene_symbols {
             return Ok((self.var_column(var, column)?, format!("var column {column:?}")));
@@ -192,26 +195,18 @@ impl ScreenFile {
         tokens: &[Option<u32>],
         symbols: &[String],
         ids: &Option<Vec<String>>,
-        vocabulary: &Vocabulary,
+        vocabulary: &KnownGenes,
     ) -> Result<()> {
         let known = tokens.iter().flatten().count();
         if known as f64 >= LEAST_SHARED * tokens.len() as f64 && known > 0 {
             return Ok(());
         }
-        let of_file = ids
-            .as_ref()
-            .unwrap_or(&symbols.to_vec())
-            .iter()
-            .take(3)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        let of_model = vocabulary
-            .genes()
-            .take(3)
-            .map(|(_, id, _)| id.to_owned())
-            .collect::<Vec<_>>()
-            .join(", ");
+        let compared = match ids {
+            Some(ids) if !vocabulary.is_by_symbol() => ids,
+            _ => symbols,
+        };
+        let of_file = compared.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let of_model = vocabulary.examples().join(", ");
         let obs = self.h5ad.obs()?.index()?;
         let in_obs = obs
             .iter()
@@ -226,8 +221,8 @@ impl ScreenFile {
                 obs.len()
             )));
         }
-        let file_is_ensembl = mostly_ensembl(ids.as_deref().unwrap_or(symbols));
-        let model_is_ensembl = vocabulary.genes().next().is_some_and(|(_, id, _)| is_ensembl(id));
+        let file_is_ensembl = mostly_ensembl(compared);
+        let model_is_ensembl = vocabulary.examples().first().is_some_and(|id| is_ensembl(id));
         let mix_up = match (file_is_ensembl, model_is_ensembl) {
             (true, false) => "Ensembl ids against a symbol vocabulary",
             (false, true) if vocabulary.names().is_empty() => {
@@ -246,7 +241,7 @@ impl ScreenFile {
 }
 
 /// Every gene that a perturbation label may name: those of the file and those of the model.
-pub fn nameable(genes: &Genes, vocabulary: &Vocabulary) -> Panel {
+pub fn nameable(genes: &Genes, vocabulary: &KnownGenes) -> Panel {
     let of_file = genes.map.panel().genes().iter().cloned();
     let all: BTreeSet<GeneId> = of_file
         .chain(vocabulary.names().keys().map(GeneId::from))
@@ -259,7 +254,7 @@ pub fn nameable(genes: &Genes, vocabulary: &Vocabulary) -> Panel {
 fn under_one_name<'a>(
     symbols: &'a [String],
     ids: &[Option<String>],
-    vocabulary: &Vocabulary,
+    vocabulary: &KnownGenes,
 ) -> (Vec<&'a str>, Vec<&'a str>) {
     let current: Vec<Option<&str>> = ids
         .iter()
@@ -292,7 +287,7 @@ fn under_one_name<'a>(
 fn tokens_of(
     panel: &Panel,
     ensembl: &[Option<String>],
-    vocabulary: &Vocabulary,
+    vocabulary: &KnownGenes,
     ledger: &mut Ledger,
 ) -> Vec<Option<u32>> {
     let mut taken = BTreeSet::new();
@@ -362,7 +357,7 @@ mod tests {
         let ids = ["OLD1", "NEW1", "OTHER", "OLD2", "UNKNOWN"];
         let symbols = owned(&["old name", "name", "other", "older name", "unknown"]);
         let genes = ["NEW1", "OTHER"].map(|gene| (gene.to_owned(), 1.0));
-        let vocabulary = Vocabulary::of_genes(genes).unwrap();
+        let vocabulary = scfm_attention::geneformer::Vocabulary::of_genes(genes).unwrap();
         let current = [
             ("OLD1", "NEW1"),
             ("OLD2", "NEW1"),
@@ -370,7 +365,7 @@ mod tests {
             ("OTHER", "OTHER"),
         ];
         let current = current.map(|(id, current)| (id.to_owned(), current.to_owned()));
-        let vocabulary = vocabulary.with_current_ids(current).unwrap();
+        let vocabulary = KnownGenes::ById(vocabulary.with_current_ids(current).unwrap());
         let (names, older) = under_one_name(&symbols, &ids.map(|id| Some(id.to_owned())), &vocabulary);
         assert_eq!(names, ["name", "name", "other", "name", "unknown"]);
         assert_eq!(older, ["old name", "older name"]);

@@ -1,8 +1,7 @@
 //! The edges that are judged, attention or a list, and those of correlation.
 
 use anyhow::Result;
-use scfm_attention::geneformer::{Checkpoint, Geneformer};
-use scfm_attention::{AbsentPairs, AttentionSums};
+use scfm_attention::AbsentPairs;
 use scfm_baselines::{codetection, spearman_edges};
 use scfm_core::EdgeMatrix;
 use scfm_io::{write_edges, write_pair_counts};
@@ -10,13 +9,14 @@ use scfm_io::{write_edges, write_pair_counts};
 use super::{Workbench, missing_gene};
 use crate::edge_source::{EdgeSource, ListedEdges};
 use crate::evidence::{names, read_panel};
+use crate::model::{Model, Reader};
 use crate::run_folder::RunFolder;
 
 impl Workbench<'_> {
     /// The edges that are judged: attention, or those of a list.
     pub(super) fn edges(&self, run: &RunFolder) -> Result<Vec<String>> {
         match &self.source {
-            EdgeSource::Model(checkpoint) => self.attention(run, checkpoint),
+            EdgeSource::Model(model) => self.attention(run, model),
             EdgeSource::List(listed) => self.listed(run, listed),
         }
     }
@@ -44,33 +44,41 @@ impl Workbench<'_> {
 
     /// Attention edges of every layer over the panel, those of the baseline configuration's cells at the scored layer,
     /// and in how many cells each pair was seen.
-    pub(super) fn attention(&self, run: &RunFolder, checkpoint: &Checkpoint) -> Result<Vec<String>> {
+    pub(super) fn attention(&self, run: &RunFolder, model: &Model) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
-        let model = Geneformer::new(checkpoint)?;
-        let (cells, mut ledger) = self.tokenizer(checkpoint).cells(self.edge_cells()?)?;
+        let mut reader = self.reader(model)?;
+        let (cells, mut ledger) = match &self.inputs.context.model.scgpt.binned_layer {
+            None => reader.cells(self.edge_cells()?, &self.controls.edges)?,
+            Some(layer) => {
+                let layer = self.screen.matrix(layer)?;
+                let bins = self
+                    .screen
+                    .h5ad
+                    .cells(&layer, &self.controls.edges, &self.genes.map)?;
+                reader.cells(&bins, &self.controls.edges)?
+            }
+        };
         let tokens = self.genes.tokens_of(panel)?;
         let bar = self.progress.bar("attention", cells.len());
-        let (baseline, others): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| {
-            self.baseline_controls
-                .edges
-                .binary_search(&self.controls.edges[cell.cell])
-                .is_ok()
-        });
-        let mut sums = AttentionSums::new(&model, tokens.clone(), tokens, self.orientation);
-        sums.add(&model, baseline.iter().copied(), |done| bar.set(done))?;
-        let mut of_baseline = sums.mean(AbsentPairs::Missing);
-        sums.add(&model, others, |done| bar.set(done))?;
+        let of_baseline = |cell: usize| {
+            let row = self.controls.edges[cell];
+            self.baseline_controls.edges.binary_search(&row).is_ok()
+        };
+        let mut sums = reader.sums(&tokens, self.orientation);
+        reader.add(&mut sums, &cells, of_baseline, |done| bar.set(done))?;
+        let mut baseline = sums.mean(AbsentPairs::Missing);
+        reader.add(&mut sums, &cells, |cell| !of_baseline(cell), |done| bar.set(done))?;
         let extraction = sums.mean(AbsentPairs::Missing);
         bar.finish();
         ledger.kept("cells read by the model", extraction.cells_read as u64);
 
-        let metadata = self.edge_metadata(checkpoint, extraction.cells_read);
+        let metadata = self.edge_metadata(&reader, extraction.cells_read);
         let mut files = Vec::new();
         for edges in &extraction.layers {
             files.push(self.write_edges(run, edges, &metadata)?);
         }
-        let edges = of_baseline.layers.swap_remove(self.layer);
-        let metadata = self.edge_metadata(checkpoint, of_baseline.cells_read);
+        let edges = baseline.layers.swap_remove(self.layer);
+        let metadata = self.edge_metadata(&reader, baseline.cells_read);
         write_edges(&run.file(names::BASELINE_ATTENTION), &edges, &metadata)?;
         write_pair_counts(
             &run.file(names::N_CELLS),
@@ -107,24 +115,11 @@ impl Workbench<'_> {
     }
 
     /// What was computed, so that an edge file says so by itself.
-    pub(super) fn edge_metadata(&self, checkpoint: &Checkpoint, n_cells: usize) -> Vec<(String, String)> {
+    pub(super) fn edge_metadata(&self, reader: &Reader, n_cells: usize) -> Vec<(String, String)> {
         let mut metadata = self.cell_metadata(n_cells);
-        let own = [
-            ("scfm.orientation", self.orientation.in_words().to_owned()),
-            (
-                "scfm.heads",
-                "mean over all heads of softmax probabilities".to_owned(),
-            ),
-            (
-                "scfm.absent_pairs",
-                "mean over the cells that hold both genes".to_owned(),
-            ),
-            (
-                "scfm.max_tokens",
-                checkpoint.config().max_position_embeddings.to_string(),
-            ),
-        ];
-        metadata.extend(own.map(|(key, value)| (key.to_owned(), value)));
+        let orientation = self.orientation.in_words().to_owned();
+        metadata.push(("scfm.orientation".to_owned(), orientation));
+        metadata.extend(reader.metadata());
         metadata
     }
 }

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use scfm_attention::geneformer::{Checkpoint, Geneformer, Tokenizer, Vocabulary};
 use scfm_core::{CountMatrix, GeneId, Orientation, Seeds, Table};
 use scfm_io::{GeneMap, ReadLimits, write_table};
 use scfm_perturb::{Assignments, ControlSplit, Strata, split_controls};
@@ -19,6 +18,7 @@ use crate::context::{Parameters, default_layer};
 use crate::edge_source::EdgeSource;
 use crate::failure::bad_input;
 use crate::inputs::Inputs;
+use crate::model::{Model, Reader};
 use crate::progress::Progress;
 use crate::record::{InputFile, input_files};
 use crate::run_folder::{Key, RunFolder};
@@ -50,7 +50,6 @@ pub struct Workbench<'a> {
     pub limits: ReadLimits,
     pub progress: Progress,
     pub screen: ScreenFile,
-    pub vocabulary: Vocabulary,
     /// Where the edges come from that are judged.
     pub source: EdgeSource,
     pub genes: Genes,
@@ -83,7 +82,7 @@ impl<'a> Workbench<'a> {
     ) -> Result<Self> {
         let context = &inputs.context;
         let source = EdgeSource::open(&inputs.edges)?;
-        let vocabulary = source.vocabulary()?;
+        let known = source.known_genes()?;
         let (n_layers, _) = source.depth();
         let layer = context.model.layer.unwrap_or_else(|| default_layer(n_layers));
         if layer >= n_layers {
@@ -94,8 +93,8 @@ impl<'a> Workbench<'a> {
             )));
         }
         let screen = ScreenFile::open(&inputs.data, context.dataset.counts.as_deref(), &limits)?;
-        let genes = screen.genes(&context.dataset, &vocabulary)?;
-        let (assignments, column) = screen.perturbations(&context.dataset, &nameable(&genes, &vocabulary))?;
+        let genes = screen.genes(&context.dataset, &known)?;
+        let (assignments, column) = screen.perturbations(&context.dataset, &nameable(&genes, &known))?;
         let strata = screen.strata(&context.dataset)?;
         let guides = screen.guides(&context.dataset, &column.column, &assignments)?;
         let mut columns = vec![
@@ -106,6 +105,11 @@ impl<'a> Workbench<'a> {
                 column.column, column.reason
             ),
         ];
+        if let EdgeSource::Model(model) = &source {
+            // Made and dropped, so that an option that does not fit the model is known before anything is computed.
+            let reader = model.reader(genes.tokens.clone(), &context.model.scgpt, seeds)?;
+            columns.extend(reader.bins_in_words().map(|words| format!("bins: {words}")));
+        }
         if let Some(strata) = &strata {
             columns.push(format!("strata: {}", strata.names().join(", ")));
         }
@@ -126,7 +130,6 @@ impl<'a> Workbench<'a> {
             limits,
             progress,
             screen,
-            vocabulary,
             source,
             genes,
             assignments,
@@ -186,26 +189,22 @@ impl<'a> Workbench<'a> {
             let done = run.is_done(name, &stage_key(name, key));
             println!("  {name:<12} {}", if done { "stored" } else { "to be computed" });
         }
-        let EdgeSource::Model(checkpoint) = &self.source else {
+        let EdgeSource::Model(model) = &self.source else {
             return Ok(());
         };
         if run.is_done("attention", &stage_key("attention", key)) {
             return Ok(());
         }
-        let model = Geneformer::new(checkpoint)?;
+        let mut reader = self.reader(model)?;
         let rows = &self.controls.edges;
         let sample: Vec<usize> = rows
             .iter()
             .step_by(rows.len().div_ceil(SAMPLE))
             .copied()
             .collect();
-        let (cells, _) = self
-            .tokenizer(checkpoint)
-            .cells(&self.read(&sample, &self.genes.map)?)?;
+        let (cells, _) = reader.cells(&self.read(&sample, &self.genes.map)?, &sample)?;
         let start = Instant::now();
-        for cell in &cells {
-            model.hidden_states(&cell.tokens)?;
-        }
+        reader.rehearse(&cells)?;
         let each = start.elapsed().as_secs_f64() / cells.len().max(1) as f64;
         let threads = rayon::current_num_threads();
         println!(
@@ -216,9 +215,9 @@ impl<'a> Workbench<'a> {
         Ok(())
     }
 
-    fn tokenizer(&self, checkpoint: &Checkpoint) -> Tokenizer {
-        let max_length = checkpoint.config().max_position_embeddings;
-        Tokenizer::new(&self.vocabulary, self.genes.tokens.clone(), max_length)
+    fn reader(&self, model: &Model) -> Result<Reader> {
+        let options = &self.inputs.context.model.scgpt;
+        model.reader(self.genes.tokens.clone(), options, self.seeds)
     }
 
     pub fn write(&self, run: &RunFolder, file: &str, table: &Table) -> Result<()> {

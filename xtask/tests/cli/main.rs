@@ -8,4 +8,5 @@ mod inspect;
 mod interruption;
 mod main_job;
 mod matrix_market;
+mod scgpt;
 mod score;

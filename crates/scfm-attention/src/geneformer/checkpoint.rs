@@ -57,7 +57,9 @@ impl Checkpoint {
             .flatten()
             .collect();
         let wanted = |name: &str| shapes.contains_key(name) || TIED.iter().any(|(copy, _)| *copy == name);
-        let mut weights = Weights::read(&weights_path, |name| wanted(name).then(|| name.to_owned()))?;
+        let mut weights = Weights::read(&weights_path, CONFIG, |name| {
+            wanted(name).then(|| name.to_owned())
+        })?;
         for (copy, original) in TIED {
             weights.untie(copy, original)?;
         }
@@ -99,7 +101,11 @@ impl Checkpoint {
             }
             tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
         }
-        Self::new(config, vocabulary, Weights::new("random weights", tensors))
+        Self::new(
+            config,
+            vocabulary,
+            Weights::new("random weights", CONFIG, tensors),
+        )
     }
 
     /// Parts that have been checked apart, put together.

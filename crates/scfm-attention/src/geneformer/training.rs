@@ -127,7 +127,7 @@ pub fn train(
     let tensors = vars
         .iter()
         .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
-    let graph = Graph::new(config, Weights::new("training", tensors.collect()));
+    let graph = Graph::new(config, Weights::new("training", "config.json", tensors.collect()));
     let mut optimizers = optimizers(&vars, params)?;
 
     let n_steps = params.epochs * cells.len().div_ceil(params.batch_size);
@@ -172,7 +172,11 @@ pub fn train(
     let tensors = vars
         .iter()
         .map(|(name, var)| Ok((name.clone(), var.as_tensor().detach().copy()?)));
-    let weights = Weights::new("trained weights", tensors.collect::<Result<_, Error>>()?);
+    let weights = Weights::new(
+        "trained weights",
+        "config.json",
+        tensors.collect::<Result<_, Error>>()?,
+    );
     let log = TrainingLog {
         steps,
         gene_frequency_loss: gene_frequency_loss(vocabulary, cells),

@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use scfm_io::read_token_dictionary;
 use serde_json::json;
 
 use super::embedding::category_table;
 use super::names::{Role, role};
+use super::vocabulary::VOCABULARY;
 use super::{Config, ValueEncoding, Vocabulary};
 use crate::folder::{read_json, required, write_json, write_safetensors};
 use crate::{Error, Weights};
 
 const CONFIG: &str = "args.json";
-const VOCABULARY: &str = "vocab.json";
 /// The weights, the safest format first.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "best_model.pt"];
 
@@ -45,13 +44,11 @@ impl Checkpoint {
         let config_path = required(folder, "configuration", &[CONFIG])?;
         let config: Config = read_json(&config_path)?;
         config.check().map_err(|error| error.in_file(&config_path))?;
-        let vocabulary_path = required(folder, "vocabulary", &[VOCABULARY])?;
-        let vocabulary = Vocabulary::new(read_token_dictionary(&vocabulary_path)?)
-            .map_err(|error| error.in_file(&vocabulary_path))?;
+        let vocabulary = Vocabulary::read(folder)?;
 
         let weights_path = required(folder, "weights", &WEIGHTS)?;
         let mut ignored = Vec::new();
-        let weights = Weights::read(&weights_path, |name| match role(name) {
+        let weights = Weights::read(&weights_path, CONFIG, |name| match role(name) {
             Role::Weight(kept) => Some(kept),
             Role::Ignored => {
                 ignored.push(name.to_owned());
@@ -63,7 +60,7 @@ impl Checkpoint {
             ignored,
             files: BTreeMap::from([
                 ("config", config_path),
-                ("vocabulary", vocabulary_path),
+                ("vocabulary", folder.join(VOCABULARY)),
                 ("weights", weights_path),
             ]),
             ..Self::new(config, vocabulary, weights)?
@@ -116,7 +113,11 @@ impl Checkpoint {
                 .collect();
             tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
         }
-        Self::new(config, vocabulary, Weights::new("random weights", tensors))
+        Self::new(
+            config,
+            vocabulary,
+            Weights::new("random weights", CONFIG, tensors),
+        )
     }
 
     /// Parts that have been checked apart, put together.

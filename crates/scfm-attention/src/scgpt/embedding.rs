@@ -182,12 +182,7 @@ fn batch_norm_path(
             }),
         };
     }
-    let missing = |name: &str| {
-        Err(Error::MissingTensor {
-            origin: weights.origin().to_owned(),
-            name: name.to_owned(),
-        })
-    };
+    let missing = |name: &str| Err(weights.missing(name));
     match &config.domain_spec_batchnorm {
         _ if has("bn") => Ok(Some("bn".to_owned())),
         BatchNorm::Whether(false) => Ok(None),

@@ -75,7 +75,8 @@ pub struct Tokenizer {
     in_sequence: Vec<bool>,
     cls: u32,
     params: TokenizerParams,
-    numpy: Option<Mt19937>,
+    /// Boxed, since it is 2.5 kB that most tokenisers do not have.
+    numpy: Option<Box<Mt19937>>,
     n_values: u64,
     n_tied: u64,
     n_cut: u64,
@@ -108,7 +109,7 @@ impl Tokenizer {
             genes,
             cls: vocabulary.cls(),
             numpy: match params.binning {
-                Binning::Numpy(seed) => Some(Mt19937::new(seed)),
+                Binning::Numpy(seed) => Some(Box::new(Mt19937::new(seed))),
                 _ => None,
             },
             params,

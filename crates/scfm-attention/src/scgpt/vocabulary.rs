@@ -1,10 +1,15 @@
 use std::collections::HashMap;
+use std::path::Path;
 
 use scfm_core::Panel;
+use scfm_io::read_token_dictionary;
 
+use crate::folder::required;
 use crate::vocabulary::{is_special, keys_by_token};
 use crate::{Error, TokenPanel};
 
+/// The file of a model's folder.
+pub(super) const VOCABULARY: &str = "vocab.json";
 const PAD: &str = "<pad>";
 const CLS: &str = "<cls>";
 /// The special entries in the order in which scGPT appends those that a vocabulary lacks.
@@ -42,6 +47,15 @@ impl Vocabulary {
             keys,
             tokens,
         })
+    }
+
+    /// The vocabulary of a model's folder, `vocab.json`.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`], [`Error::Dictionary`] for a file that cannot be read, [`Error::Vocabulary`] in it.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let path = required(folder, "vocabulary", &[VOCABULARY])?;
+        Self::new(read_token_dictionary(&path)?).map_err(|error| error.in_file(&path))
     }
 
     /// A vocabulary of these genes in their order, the special entries behind them.

@@ -1,0 +1,303 @@
+//! A model of either family: its folder, how cells are made for it, and its attention.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use scfm_attention::geneformer::{self, Geneformer};
+use scfm_attention::scgpt::{self, ScGpt, TokenizerParams};
+use scfm_attention::{AttentionSums, TokenPanel, TokenisedCell, ValuedCell};
+use scfm_core::{CountMatrix, Ledger, Orientation, Seeds};
+
+use crate::args::{Binning, ScGptOptions};
+use crate::failure::bad_input;
+use crate::screen::KnownGenes;
+
+/// A model as it lies in a folder.
+pub enum Model {
+    Geneformer(geneformer::Checkpoint),
+    ScGpt(scgpt::Checkpoint),
+}
+
+impl Model {
+    /// Reads a folder of either family; dictionaries of Geneformer may stand in another one.
+    pub fn open(folder: &Path, dictionaries: &Path) -> Result<Self> {
+        if !scgpt::Checkpoint::is_in(folder) {
+            return Ok(Self::Geneformer(geneformer::Checkpoint::load_with(
+                folder,
+                dictionaries,
+            )?));
+        }
+        if dictionaries != folder {
+            return Err(bad_input(format!(
+                "{}: scGPT keeps its vocabulary beside its weights; leave --dictionaries out",
+                folder.display()
+            )));
+        }
+        Ok(Self::ScGpt(scgpt::Checkpoint::load(folder)?))
+    }
+
+    /// Numbers of layers and heads.
+    pub fn depth(&self) -> (usize, usize) {
+        match self {
+            Self::Geneformer(checkpoint) => {
+                let config = checkpoint.config();
+                (config.num_hidden_layers, config.num_attention_heads)
+            }
+            Self::ScGpt(checkpoint) => (checkpoint.config().nlayers, checkpoint.config().nheads),
+        }
+    }
+
+    pub fn known_genes(&self) -> KnownGenes {
+        match self {
+            Self::Geneformer(checkpoint) => KnownGenes::ById(checkpoint.vocabulary().clone()),
+            Self::ScGpt(checkpoint) => KnownGenes::BySymbol(checkpoint.vocabulary().clone()),
+        }
+    }
+
+    /// The files that were read, by what they hold.
+    pub fn files(&self) -> &BTreeMap<&'static str, PathBuf> {
+        match self {
+            Self::Geneformer(checkpoint) => checkpoint.files(),
+            Self::ScGpt(checkpoint) => checkpoint.files(),
+        }
+    }
+
+    /// The model ready to read cells whose columns are `genes`.
+    pub fn reader(&self, genes: TokenPanel, options: &ScGptOptions, seeds: Seeds) -> Result<Reader> {
+        Ok(match self {
+            Self::Geneformer(checkpoint) => {
+                if let Some(option) = options.given() {
+                    return Err(bad_input(format!(
+                        "{option} is for scGPT; the model is a Geneformer"
+                    )));
+                }
+                let max_length = checkpoint.config().max_position_embeddings;
+                Reader::Geneformer {
+                    model: Box::new(Geneformer::new(checkpoint)?),
+                    tokenizer: geneformer::Tokenizer::new(checkpoint.vocabulary(), genes, max_length),
+                }
+            }
+            Self::ScGpt(checkpoint) => {
+                let params = TokenizerParams {
+                    binning: binning(options, seeds)?,
+                    seeds,
+                    ..TokenizerParams::zero_shot(checkpoint.config())
+                };
+                check_input_style(checkpoint)?;
+                Reader::ScGpt {
+                    bins: bins_in_words(options, seeds),
+                    model: Box::new(match options.domain {
+                        None => ScGpt::new(checkpoint)?,
+                        Some(domain) => ScGpt::for_domain(checkpoint, domain)?,
+                    }),
+                    tokenizer: scgpt::Tokenizer::new(checkpoint.vocabulary(), genes, params)?,
+                }
+            }
+        })
+    }
+}
+
+/// A model that reads cells.
+pub enum Reader {
+    Geneformer {
+        model: Box<Geneformer>,
+        tokenizer: geneformer::Tokenizer,
+    },
+    ScGpt {
+        model: Box<ScGpt>,
+        tokenizer: scgpt::Tokenizer,
+        /// How values became bins.
+        bins: String,
+    },
+}
+
+/// Cells as a model reads them.
+pub enum Cells {
+    Ranked(Vec<TokenisedCell>),
+    Valued(Vec<ValuedCell>),
+}
+
+impl Cells {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Ranked(cells) => cells.len(),
+            Self::Valued(cells) => cells.len(),
+        }
+    }
+}
+
+impl Reader {
+    /// Makes cells of counts, which come from `rows` of their file.
+    pub fn cells(&mut self, counts: &CountMatrix, rows: &[usize]) -> Result<(Cells, Ledger)> {
+        Ok(match self {
+            Self::Geneformer { tokenizer, .. } => {
+                let (cells, ledger) = tokenizer.cells(counts)?;
+                (Cells::Ranked(cells), ledger)
+            }
+            Self::ScGpt { tokenizer, .. } => {
+                let (cells, ledger) = tokenizer.cells(counts, rows)?;
+                (Cells::Valued(cells), ledger)
+            }
+        })
+    }
+
+    /// Sums over no cell yet between the genes of `tokens`.
+    pub fn sums(&self, tokens: &TokenPanel, orientation: Orientation) -> AttentionSums {
+        let (sources, targets) = (tokens.clone(), tokens.clone());
+        match self {
+            Self::Geneformer { model, .. } => AttentionSums::new(&**model, sources, targets, orientation),
+            Self::ScGpt { model, .. } => AttentionSums::new(&**model, sources, targets, orientation),
+        }
+    }
+
+    /// Adds the attention of those cells that come from the rows of the counts that `wanted` holds for.
+    pub fn add(
+        &self,
+        sums: &mut AttentionSums,
+        cells: &Cells,
+        wanted: impl Fn(usize) -> bool,
+        progress: impl Fn(usize) + Sync,
+    ) -> Result<()> {
+        // Chosen before they are handed to threads, so that `wanted` may look at anything.
+        match (self, cells) {
+            (Self::Geneformer { model, .. }, Cells::Ranked(cells)) => {
+                let chosen: Vec<_> = cells.iter().filter(|cell| wanted(cell.cell)).collect();
+                sums.add(&**model, chosen, progress)?;
+            }
+            (Self::ScGpt { model, .. }, Cells::Valued(cells)) => {
+                let chosen: Vec<_> = cells.iter().filter(|cell| wanted(cell.row())).collect();
+                sums.add(&**model, chosen, progress)?;
+            }
+            _ => unreachable!("cells that this reader made"),
+        }
+        Ok(())
+    }
+
+    /// Computes cells without keeping anything, to see how long it takes.
+    pub fn rehearse(&self, cells: &Cells) -> Result<()> {
+        match (self, cells) {
+            (Self::Geneformer { model, .. }, Cells::Ranked(cells)) => {
+                for cell in cells {
+                    model.hidden_states(&cell.tokens)?;
+                }
+            }
+            (Self::ScGpt { model, .. }, Cells::Valued(cells)) => {
+                for cell in cells {
+                    model.hidden_states(cell)?;
+                }
+            }
+            _ => unreachable!("cells that this reader made"),
+        }
+        Ok(())
+    }
+
+    /// What an edge file says of the model and of the cells that it read so far.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        let mut metadata = vec![
+            (
+                "scfm.heads",
+                "mean over all heads of softmax probabilities".to_owned(),
+            ),
+            (
+                "scfm.absent_pairs",
+                "mean over the cells that hold both genes".to_owned(),
+            ),
+        ];
+        match self {
+            Self::Geneformer { model, .. } => metadata.extend([
+                ("scfm.family", "Geneformer".to_owned()),
+                (
+                    "scfm.max_tokens",
+                    model.config().max_position_embeddings.to_string(),
+                ),
+            ]),
+            Self::ScGpt {
+                model,
+                tokenizer,
+                bins,
+            } => {
+                let (tied, values) = tokenizer.tied_values();
+                metadata.extend([
+                    ("scfm.family", "scGPT".to_owned()),
+                    ("scfm.max_tokens", model.config().max_seq_len.to_string()),
+                    (
+                        "scfm.input",
+                        "genes with a count, <cls> with the value of padding (as in scgpt.tasks.embed_data)"
+                            .to_owned(),
+                    ),
+                    ("scfm.bins", bins.clone()),
+                    ("scfm.tied_bins", format!("{tied} of {values} values")),
+                    (
+                        "scfm.published_orientation",
+                        "scGPT's tutorial of gene networks reads the regulator from the key column"
+                            .to_owned(),
+                    ),
+                ]);
+            }
+        }
+        metadata
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
+    }
+
+    /// How values became bins, and how many could have become others; nothing of a model without bins.
+    pub fn bins_in_words(&self) -> Option<String> {
+        match self {
+            Self::Geneformer { .. } => None,
+            Self::ScGpt { tokenizer, bins, .. } => {
+                let (tied, values) = tokenizer.tied_values();
+                Some(match values {
+                    0 => bins.clone(),
+                    _ => format!(
+                        "{bins}; {:.0} % of the values could have had another",
+                        100.0 * tied as f64 / values as f64
+                    ),
+                })
+            }
+        }
+    }
+}
+
+fn binning(options: &ScGptOptions, seeds: Seeds) -> Result<scgpt::Binning> {
+    if options.binned_layer.is_some() {
+        return Ok(scgpt::Binning::Given);
+    }
+    Ok(match options.binning.unwrap_or_default() {
+        Binning::Middle => scgpt::Binning::Middle,
+        Binning::Random => scgpt::Binning::Random,
+        Binning::Numpy => scgpt::Binning::Numpy(u32::try_from(seeds.root()).map_err(|_| {
+            bad_input(format!(
+                "--seed {}: numpy's generator takes seeds below 2^32",
+                seeds.root()
+            ))
+        })?),
+    })
+}
+
+fn bins_in_words(options: &ScGptOptions, seeds: Seeds) -> String {
+    if let Some(layer) = &options.binned_layer {
+        return format!("read from {layer}");
+    }
+    match options.binning.unwrap_or_default() {
+        Binning::Middle => "the middle of the bins that a value fits".to_owned(),
+        Binning::Random => format!("random among the bins that a value fits, seed {}", seeds.root()),
+        Binning::Numpy => format!(
+            "drawn as by scGPT after np.random.seed({}), cells in their order",
+            seeds.root()
+        ),
+    }
+}
+
+/// Models that were trained on other values than bins are not fed with bins.
+fn check_input_style(checkpoint: &scgpt::Checkpoint) -> Result<()> {
+    let style = &checkpoint.config().input_style;
+    if style == "binned" {
+        return Ok(());
+    }
+    Err(bad_input(format!(
+        "{}: input_style is {style:?}; cells are made for models of binned values only",
+        checkpoint.files()["config"].display()
+    )))
+}
