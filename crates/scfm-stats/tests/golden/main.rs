@@ -17,6 +17,8 @@ const STATISTIC: f64 = 1e-12;
 const CORRELATION: f64 = 1e-10;
 /// Interval ends carry the error of two quantile functions.
 const INTERVAL: f64 = 1e-10;
+/// Products in single precision, as `spearman_columns` promises.
+const COLUMNS: f64 = 1e-6;
 /// The power of the paired t test, whose oracle's own non-central t is good to some nine digits.
 const POWER: f64 = 1e-8;
 /// The tail of Student's t on its own: some roundings of ln p, relative where it is below -1.
@@ -101,6 +103,7 @@ impl Case {
                 let tolerance = match name {
                     "low" | "high" => INTERVAL,
                     "correlation" => CORRELATION,
+                    _ if name.starts_with("pair_") => COLUMNS,
                     "power" if self.function == "paired_t_power" => POWER,
                     _ => STATISTIC,
                 };

@@ -110,6 +110,32 @@ fn numbered(name: &str, values: Vec<f64>) -> Numbers {
     values.map(|(i, value)| (format!("{name} {i}"), value)).collect()
 }
 
+/// Correlations of pairs of columns, which the other order of a pair has too.
+fn pairs(correlations: &Array2<f64>) -> Numbers {
+    assert_eq!(correlations, correlations.t());
+    let below = correlations.indexed_iter().filter(|((i, j), _)| j < i);
+    below.map(|((i, j), &r)| (format!("pair_{i}_{j}"), r)).collect()
+}
+
+/// A sign-flip test of so few differences that no flip is random.
+fn all_flips(differences: &[f64]) -> Numbers {
+    let limits = PermutationLimits {
+        max: 1 << differences.len(),
+        stop_after: None,
+    };
+    let mut numbers = Numbers::new();
+    for alternative in [Alternative::TwoSided, Alternative::Greater, Alternative::Less] {
+        let test = sign_flip_test(differences, alternative, limits, |_| {
+            unreachable!("nothing is drawn")
+        })
+        .unwrap()
+        .test;
+        numbers.insert("statistic".to_owned(), test.statistic);
+        numbers.insert(format!("ln_p {}", alternative.as_str()), test.p.ln_p());
+    }
+    numbers
+}
+
 /// The numbers of a case by name.
 ///
 /// # Panics
@@ -305,6 +331,9 @@ fn counts(case: &Case) -> Option<Numbers> {
 
 fn curve(case: &Case) -> Option<Numbers> {
     Some(match case.function.as_str() {
+        "sign_flip_test" => all_flips(&case.floats("differences")),
+        "spearman_columns" => pairs(&spearman_columns(case.matrix::<f64>("matrix").view())),
+        "pearson_columns" => pairs(&pearson_columns(case.matrix::<f64>("matrix").view())),
         "mid_ranks" => numbered("rank", mid_ranks(&case.floats("values")).unwrap()),
         "auroc" => [named((
             "auroc",
