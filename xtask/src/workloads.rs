@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use scfm_core::Seeds;
 use scfm_grn::FixedDegrees;
 use scfm_stats::{
-    Alternative, Estimate, LabelledGrid, Moments, PValue, PermutationLimits, RankCovariates, SortedSample,
-    SortedScores, Zeros, benjamini_hochberg, bootstrap_mean, fisher_exact, mann_whitney_sorted, mid_ranks,
+    Alternative, Estimate, LabelledGrid, Moments, PValue, PermutationLimits, RankCovariates, RankSum,
+    SortedSample, SortedScores, Zeros, benjamini_hochberg, bootstrap_mean, fisher_exact, mid_ranks,
     row_aurocs, sign_flip_test, spearman_columns, wilcoxon_signed_rank,
 };
 
@@ -177,8 +177,8 @@ fn mann_whitney(inputs: Inputs) -> Result<Check> {
         .map(|values| SortedSample::new(values.as_slice().expect("rows of a new array are contiguous")))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(screen.tested(|gene, values| {
-        let test = mann_whitney_sorted(&SortedSample::new(values).ok()?, &controls[gene]).ok()?;
-        Some((test.statistic, test.p))
+        let ranks = RankSum::of(&SortedSample::new(values).ok()?, &controls[gene]).ok()?;
+        Some((ranks.u(), ranks.p(Alternative::TwoSided)))
     }))
 }
 

@@ -215,7 +215,7 @@ fn ranked(n_rows: usize, rows: Vec<u32>, mut values: Vec<f64>) -> Column {
     let n_negative = values.iter().filter(|&&value| value < 0.0).count();
     let mean_rank = (n_rows as f64 + 1.0) / 2.0;
     let zero_rank = n_negative as f64 + (n_zeros as f64 + 1.0) / 2.0;
-    let (order, ends) = sorted_positions(0..values.len(), |at| values[at]);
+    let (order, ends) = sorted_positions(0..values.len(), values.len(), |at| values[at]);
     let mut start = 0;
     for end in ends.into_iter().map(|end| end as usize) {
         let below = if start < n_negative {

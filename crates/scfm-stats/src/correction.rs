@@ -131,7 +131,7 @@ fn least<P: Probability>(a: P, b: P) -> P {
 
 fn ascending<P: Probability>(p: &[P]) -> Vec<u32> {
     check(p);
-    sorted_positions(0..p.len(), |index| p[index].order_key()).0
+    sorted_positions(0..p.len(), p.len(), |index| p[index].order_key()).0
 }
 
 fn check<P: Probability>(p: &[P]) {

@@ -57,9 +57,9 @@ impl SortedScores {
     pub(crate) fn of_masked(
         positions: impl Iterator<Item = usize> + Clone,
         n_positions: usize,
-        score_at: impl Fn(usize) -> f64 + Copy,
+        score_at: impl Fn(usize) -> f64,
     ) -> Self {
-        let (order, ends) = sorted_positions(positions, score_at);
+        let (order, ends) = sorted_positions(positions, n_positions, score_at);
         Self {
             order,
             ends,

@@ -1,8 +1,9 @@
 //! One sort for all ranks: positions by score, equal scores as blocks.
 //!
-//! A word holds the upper half of a score's place in the range of all scores, and below it the position. Sorting such
-//! words moves half the bytes of (score, position) pairs and compares integers; the few scores that share an upper half
-//! are told apart afterwards. Zeros, most of any matrix of counts, are not sorted at all.
+//! A word holds a position in as many bits as positions need, and above it as much of a score's place in the range of all
+//! scores as there is room for. Sorting such words moves half the bytes of (score, position) pairs and compares integers;
+//! the few scores that are alike in what was kept are told apart afterwards. Zeros, most of any matrix of counts, are not
+//! sorted at all.
 
 use rayon::prelude::*;
 
@@ -12,73 +13,87 @@ const MANY: usize = 1 << 17;
 /// enough for their ends to stay in it.
 const BUCKET_BITS: u32 = 12;
 
-/// Positions in ascending order of their scores, equal scores in order of position, and the end of each block of equal
+/// Positions below `n_positions` in ascending order of their scores, equal scores in order of position, and the end of each block of equal
 /// scores. Scores are numbers; zeros of either sign are equal.
 ///
 /// # Panics
 /// If there are 2³² positions or more.
 pub(crate) fn sorted_positions(
     positions: impl Iterator<Item = usize> + Clone,
-    score_at: impl Fn(usize) -> f64 + Copy,
-) -> (Vec<u32>, Vec<u32>) {
-    let (mut order, mut ends) = (Vec::new(), Vec::new());
-    let negative = positions.clone().filter(move |&at| score_at(at) < 0.0);
-    append_sorted(negative, score_at, &mut order, &mut ends);
-    let n_negative = order.len();
-    let zero = positions.clone().filter(move |&at| score_at(at) == 0.0);
-    order.extend(zero.map(word));
-    if order.len() > n_negative {
-        ends.push(word(order.len()));
-    }
-    let positive = positions.filter(move |&at| score_at(at) > 0.0);
-    append_sorted(positive, score_at, &mut order, &mut ends);
-    (order, ends)
-}
-
-/// Appends positions of scores of one sign, none of them 0.
-fn append_sorted(
-    positions: impl Iterator<Item = usize> + Clone,
+    n_positions: usize,
     score_at: impl Fn(usize) -> f64,
-    order: &mut Vec<u32>,
-    ends: &mut Vec<u32>,
-) {
-    let keys = positions.clone().map(|at| ordered_bits(score_at(at)));
-    let (lowest, highest) = keys.fold((u64::MAX, 0), |(low, high), key| (low.min(key), high.max(key)));
+) -> (Vec<u32>, Vec<u32>) {
+    assert!(
+        u32::try_from(n_positions).is_ok(),
+        "scores are counted in 32 bits, got {n_positions}"
+    );
+    let (mut n, mut n_zeros) = (0, 0);
+    let (mut lowest, mut highest) = (u64::MAX, 0);
+    for score in positions.clone().map(&score_at) {
+        let key = ordered_bits(score);
+        let is_zero = score == 0.0;
+        // Selected, not branched on: signs and zeros come in an order that no processor predicts.
+        lowest = lowest.min(if is_zero { u64::MAX } else { key });
+        highest = highest.max(if is_zero { 0 } else { key });
+        n_zeros += usize::from(is_zero);
+        n += 1;
+    }
     let range = highest.saturating_sub(lowest);
-    let shift = (u64::BITS - range.leading_zeros()).saturating_sub(u32::BITS);
-    let packed = positions.map(|at| {
-        let upper = (ordered_bits(score_at(at)) - lowest) >> shift;
-        (upper << u32::BITS) | u64::from(word(at))
-    });
-    let sorted = sort_words(packed.collect());
-    order.reserve_exact(sorted.len());
-    for alike in sorted.chunk_by(|a, b| a >> u32::BITS == b >> u32::BITS) {
-        let start = order.len();
-        order.extend(alike.iter().map(|&word| word as u32));
-        let block = &mut order[start..];
-        if shift == 0 || block.len() == 1 {
-            ends.push(start as u32 + block.len() as u32);
+    let position_bits = usize::BITS - n_positions.leading_zeros();
+    let shift = (u64::BITS - range.leading_zeros() + position_bits).saturating_sub(u64::BITS);
+    // Each position is written to the end of both lists and stays in one: the next overwrites it in the other.
+    let (mut words, mut zeros) = (vec![0; n - n_zeros + 1], vec![0; n_zeros + 1]);
+    let (mut n_words, mut n_seen) = (0, 0);
+    for at in positions {
+        let score = score_at(at);
+        let place = ordered_bits(score).wrapping_sub(lowest) >> shift;
+        words[n_words] = (place << position_bits) | at as u64;
+        zeros[n_seen] = at as u32;
+        n_words += usize::from(score != 0.0);
+        n_seen += usize::from(score == 0.0);
+    }
+    words.pop();
+    zeros.pop();
+    let words = sort_words(words);
+    let score = |at: &u32| score_at(*at as usize);
+    let mask = (1 << position_bits) - 1;
+    let mut order: Vec<u32> = words.iter().map(|&word| (word & mask) as u32).collect();
+    let (mut ends, mut start) = (Vec::new(), 0);
+    for end in 1..=words.len() {
+        if end < words.len() && words[end] >> position_bits == words[start] >> position_bits {
             continue;
         }
-        let score = |at: &u32| score_at(*at as usize);
-        block.sort_by(|a, b| score(a).total_cmp(&score(b)));
-        let mut end = start as u32;
-        for tied in block.chunk_by(|a, b| score(a) == score(b)) {
-            end += tied.len() as u32;
-            ends.push(end);
+        let block = &mut order[start..end];
+        if shift > 0 && block.iter().any(|at| score(at) != score(&block[0])) {
+            block.sort_by(|a, b| score(a).total_cmp(&score(b)));
+            let lengths = block.chunk_by(|a, b| score(a) == score(b)).map(<[u32]>::len);
+            ends.extend(lengths.scan(start, |end, length| {
+                *end += length;
+                Some(*end as u32)
+            }));
+        } else {
+            ends.push(end as u32);
         }
+        start = end;
     }
+    if !zeros.is_empty() {
+        let n_negative = order.partition_point(|at| score(at) < 0.0);
+        let before = ends.partition_point(|&end| end as usize <= n_negative);
+        ends[before..]
+            .iter_mut()
+            .for_each(|end| *end += zeros.len() as u32);
+        ends.insert(before, (n_negative + zeros.len()) as u32);
+        order.splice(n_negative..n_negative, zeros);
+    }
+    (order, ends)
 }
 
 /// An integer that orders as the number does.
 fn ordered_bits(score: f64) -> u64 {
     const SIGN: u64 = 1 << 63;
     let bits = score.to_bits();
-    if bits & SIGN == 0 { bits | SIGN } else { !bits }
-}
-
-fn word(position: usize) -> u32 {
-    u32::try_from(position).expect("scores are counted in 32 bits")
+    let sign = (bits.cast_signed() >> 63).cast_unsigned();
+    bits ^ (sign | SIGN)
 }
 
 fn sort_words(mut words: Vec<u64>) -> Vec<u64> {
@@ -86,7 +101,9 @@ fn sort_words(mut words: Vec<u64>) -> Vec<u64> {
         words.sort_unstable();
         return words;
     }
-    let bucket = |word: u64| (word >> (u64::BITS - BUCKET_BITS)) as usize;
+    let largest = words.iter().copied().max().unwrap_or(0);
+    let shift = (u64::BITS - largest.leading_zeros()).saturating_sub(BUCKET_BITS);
+    let bucket = |word: u64| (word >> shift) as usize;
     let mut starts = vec![0; (1 << BUCKET_BITS) + 1];
     for &word in &words {
         starts[bucket(word) + 1] += 1;
@@ -136,12 +153,12 @@ mod tests {
     }
 
     fn sorted(scores: &[f64]) -> (Vec<u32>, Vec<u32>) {
-        sorted_positions(0..scores.len(), |at| scores[at])
+        sorted_positions(0..scores.len(), scores.len(), |at| scores[at])
     }
 
     #[test]
-    fn scores_alike_in_their_upper_half_are_told_apart() {
-        // The two largest make the range so wide that all the others share their upper halves in pairs or more.
+    fn scores_alike_in_what_is_kept_are_told_apart() {
+        // The largest make the range so wide that neighbours share what is kept of them.
         let next = |x: f64| f64::from_bits(x.to_bits() + 1);
         let scores = [
             1.0,
