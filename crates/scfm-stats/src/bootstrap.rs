@@ -96,11 +96,18 @@ impl Bootstrap {
     ///
     /// # Errors
     /// [`Undefined::NoVariance`] where the replicates all lie on one side of the estimate, or leaving a unit out changes
-    /// nothing.
+    /// nothing; [`Undefined::TooFew`] below two values in `leave_one_out`.
     ///
     /// # Panics
     /// If `level` is outside (0, 1).
     pub fn bca(&self, leave_one_out: &[f64], level: f64) -> Result<Interval, Undefined> {
+        if leave_one_out.len() < 2 {
+            return Err(Undefined::TooFew {
+                what: "units without which the statistic has a value",
+                n: leave_one_out.len(),
+                needed: 2,
+            });
+        }
         let n = self.replicates.len() as f64;
         let at_most = self.replicates.iter().filter(|&&r| r <= self.estimate).count();
         let below = self.replicates.iter().filter(|&&r| r < self.estimate).count();

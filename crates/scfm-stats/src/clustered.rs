@@ -12,6 +12,19 @@ use crate::result::Interval;
 /// A resample draws clusters with everything in them from what is stored; nothing is fitted again. Intervals that
 /// resample observations instead are too narrow by the square root of the design effect.
 ///
+/// From some 40 clusters on the intervals cover what they say; below, they are too short, as those of any bootstrap of few
+/// units, and a t interval over the clusters' means is the better choice where the statistic is a mean. Coverage of nominal
+/// 95 % for a mean, 2,000 simulations each, clusters of 2 to 12 observations with half of the variance between clusters
+/// (`examples/clustered_coverage.rs`; standard error 0.5 %):
+///
+/// | clusters | percentile | BCa | observations one by one | t over cluster means |
+/// | --- | --- | --- | --- | --- |
+/// | 5 | 0.81 | 0.80 | 0.57 | 0.95 |
+/// | 10 | 0.89 | 0.88 | 0.60 | 0.95 |
+/// | 20 | 0.92 | 0.92 | 0.62 | 0.96 |
+/// | 40 | 0.94 | 0.94 | 0.62 | 0.96 |
+/// | 80 | 0.95 | 0.95 | 0.63 | 0.96 |
+///
 /// ```
 /// use rand::SeedableRng;
 /// use rand_chacha::ChaCha8Rng;

@@ -4,41 +4,60 @@
 //! them from the generator one by one costs more than summing what they point at. Words are therefore taken by the
 //! kilobyte. What is drawn depends on the stream alone.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 /// Bytes taken from the generator at a time: four of its refills, and small beside the nearest cache.
 const BYTES: usize = 1024;
 
-/// Bytes of a word.
-const WORD: usize = size_of::<u32>();
+/// Up to this many units four indices are taken from one word of 64 bits; with more of them too many words would have to
+/// be drawn anew.
+const MOST_IN_FOURS: usize = 1 << 13;
 
-/// Hands out `n` indices below `n`, each with the same probability, together with the lane of their word.
+/// Hands out `n` indices below `n`, each with the same probability, together with a lane from 0 to 3.
 ///
-/// A word w of 32 bits gives the index ⌊w n / 2³²⌋; the few words that would favour an index are drawn anew (Lemire 2019,
-/// doi:10.1145/3230636). The lane tells sums apart that may run side by side.
-pub(crate) fn with_replacement(n: usize, rng: &mut ChaCha8Rng, mut each: impl FnMut(usize, usize)) {
-    let Ok(range) = u32::try_from(n) else {
-        (0..n).for_each(|i| each(i, rng.random_range(0..n)));
-        return;
-    };
+/// A word w of 64 bits, taken as a fraction w / 2⁶⁴, times n has the index before its point and the fraction of the next
+/// one behind it. The few words that would favour an index are drawn anew (Lemire 2019, doi:10.1145/3230636; in fours
+/// Brackett-Rozinsky and Lemire, arXiv:2408.06213). Indices of different lanes may be summed side by side.
+pub(crate) fn with_replacement(n: usize, rng: &mut ChaCha8Rng, each: impl FnMut(usize, usize)) {
+    if n <= MOST_IN_FOURS {
+        in_turns::<4>(n, rng, each);
+    } else {
+        in_turns::<1>(n, rng, each);
+    }
+}
+
+/// As [`with_replacement`] with `TURNS` indices of each word, whose number n^`TURNS` must be below 2⁶⁴.
+fn in_turns<const TURNS: usize>(n: usize, rng: &mut ChaCha8Rng, mut each: impl FnMut(usize, usize)) {
     if n == 0 {
         return;
     }
-    // 2³² mod n words are too many for every index to get the same number of them.
-    let unfair = range.wrapping_neg() % range;
+    let range = n as u64;
+    let all = range.pow(TURNS as u32);
+    // 2⁶⁴ mod n^TURNS words are too many for every choice of indices to get the same number of them.
+    let unfair = all.wrapping_neg() % all;
     let mut bytes = [0; BYTES];
     let mut left = n;
     while left > 0 {
-        let bytes = &mut bytes[..(left * WORD).min(BYTES)];
+        let bytes = &mut bytes[..(left.div_ceil(TURNS) * size_of::<u64>()).min(BYTES)];
         rng.fill_bytes(bytes);
-        let (words, _) = bytes.as_chunks::<WORD>();
-        for (lane, word) in words.iter().enumerate() {
-            let product = u64::from(u32::from_le_bytes(*word)) * u64::from(range);
-            if product as u32 >= unfair {
-                each(lane, (product >> u32::BITS) as usize);
-                left -= 1;
+        let (words, _) = bytes.as_chunks();
+        for word in words {
+            let mut rest = u64::from_le_bytes(*word);
+            let drawn: [usize; TURNS] = std::array::from_fn(|_| {
+                let product = u128::from(rest) * u128::from(range);
+                rest = product as u64;
+                (product >> u64::BITS) as usize
+            });
+            if rest < unfair {
+                continue;
             }
+            // A loop of a known length is laid out flat; the last word may hold more than is left to draw.
+            let wanted = if left >= TURNS { &drawn[..] } else { &drawn[..left] };
+            for (lane, &unit) in wanted.iter().enumerate() {
+                each(lane, unit);
+            }
+            left -= wanted.len();
         }
     }
 }
@@ -53,7 +72,7 @@ pub(crate) fn count_into(counts: &mut [u64], rng: &mut ChaCha8Rng) {
 pub(crate) fn sum_of_drawn(values: &[f64], rng: &mut ChaCha8Rng) -> f64 {
     // An addition waits for the one before it; four sums do not wait for each other.
     let mut sums = [0.0; 4];
-    with_replacement(values.len(), rng, |lane, unit| sums[lane % 4] += values[unit]);
+    with_replacement(values.len(), rng, |lane, unit| sums[lane] += values[unit]);
     sums.iter().sum()
 }
 
@@ -117,9 +136,6 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
-    /// χ² with 999 degrees of freedom is above this once in a million.
-    const CHI_SQUARED: f64 = 1_226.0;
-
     fn chi_squared(counts: &[u64]) -> f64 {
         let expected = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
         counts
@@ -130,19 +146,34 @@ mod tests {
 
     #[test]
     fn every_unit_is_drawn_as_often_as_any_other() {
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let (mut total, mut counts) = (vec![0; 1_000], vec![0; 1_000]);
-        for _ in 0..2_000 {
-            count_into(&mut counts, &mut rng);
-            assert_eq!(counts.iter().sum::<u64>(), 1_000);
-            total.iter_mut().zip(&counts).for_each(|(all, n)| *all += n);
+        // Units, resamples, and what χ² exceeds once in a million; indices come in fours and one by one.
+        for (n, resamples, limit) in [(1_000, 2_000, 1_226.0), (10_000, 200, 10_686.0)] {
+            let mut rng = ChaCha8Rng::seed_from_u64(5);
+            let (mut total, mut counts) = (vec![0; n], vec![0; n]);
+            for _ in 0..resamples {
+                count_into(&mut counts, &mut rng);
+                assert_eq!(counts.iter().sum::<u64>(), n as u64);
+                total.iter_mut().zip(&counts).for_each(|(all, n)| *all += n);
+            }
+            assert!(chi_squared(&total) < limit, "{n}: {}", chi_squared(&total));
+            // Five units that are never drawn would be seen.
+            total[n - 5..].fill(0);
+            assert!(chi_squared(&total) > limit, "{n}: {}", chi_squared(&total));
         }
-        assert!(chi_squared(&total) < CHI_SQUARED, "{}", chi_squared(&total));
-        // One in a hundred draws of unit 0 going to unit 1 would be seen.
-        let moved = total[0] / 3;
-        total[0] -= moved;
-        total[1] += moved;
-        assert!(chi_squared(&total) > CHI_SQUARED);
+    }
+
+    #[test]
+    fn indices_of_one_word_know_nothing_of_each_other() {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        // Four draws of four units: 256 choices.
+        let mut choices = vec![0; 256];
+        for _ in 0..50_000 {
+            let mut choice = 0;
+            with_replacement(4, &mut rng, |lane, unit| choice |= unit << (2 * lane));
+            choices[choice] += 1;
+        }
+        // Exceeded once in a million.
+        assert!(chi_squared(&choices) < 377.0, "{}", chi_squared(&choices));
     }
 
     #[test]

@@ -172,6 +172,15 @@ fn clusters_say_what_they_cannot_do() {
         .auroc(&[1.0, 2.0, 3.0, 2.5], &[false, false, false, true], 2_000, stream)
         .unwrap();
     assert!((500..=690).contains(&rare.n_undefined), "{}", rare.n_undefined);
+    // Two clusters of one class each: without either there is no AUROC left to accelerate by.
+    let halves = Clusters::new("donors", &[1, 1, 2, 2]).unwrap();
+    let apart = halves
+        .auroc(&[1.0, 2.0, 3.0, 2.5], &[false, false, true, true], 50, stream)
+        .unwrap();
+    assert!(matches!(
+        apart.bca,
+        Err(Undefined::TooFew { n: 0, needed: 2, .. })
+    ));
     // Nothing varies: there is an interval of no width, and no acceleration.
     let flat = clusters.mean(&[1.0; 4], 50, stream).unwrap();
     assert_eq!((flat.percentile.low, flat.percentile.high), (1.0, 1.0));
