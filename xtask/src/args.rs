@@ -136,6 +136,10 @@ pub struct EvaluateArgs {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScGptOptions {
+    /// scGPT: which genes of a cell are tokens [default: zero-shot]
+    #[arg(long = "scgpt-input", value_enum, value_name = "INPUT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<ScGptInput>,
     /// scGPT: which bin a value gets that fits several [default: middle]
     #[arg(long, value_enum, conflicts_with = "binned_layer")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +166,7 @@ impl ScGptOptions {
             (others.binning, others.binned_layer)
         };
         Self {
+            input: self.input.or(others.input),
             binning,
             binned_layer,
             domain: self.domain.or(others.domain),
@@ -175,6 +180,7 @@ impl ScGptOptions {
     /// The first option that is given.
     pub fn given(&self) -> Option<&'static str> {
         match self {
+            Self { input: Some(_), .. } => Some("--scgpt-input"),
             Self { binning: Some(_), .. } => Some("--binning"),
             Self {
                 binned_layer: Some(_),
@@ -184,6 +190,16 @@ impl ScGptOptions {
             _ => None,
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScGptInput {
+    /// Those with a count, as where scGPT embeds cells
+    #[default]
+    ZeroShot,
+    /// All genes of the panel, as where scGPT is fine-tuned and in its tutorial of gene networks
+    FineTuning,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]

@@ -7,9 +7,9 @@ use anyhow::Result;
 use scfm_attention::geneformer::{self, Geneformer};
 use scfm_attention::scgpt::{self, ScGpt, TokenizerParams};
 use scfm_attention::{AttentionSums, TokenPanel, TokenisedCell, ValuedCell};
-use scfm_core::{CountMatrix, Ledger, Orientation, Seeds};
+use scfm_core::{CountMatrix, Ledger, Orientation, Panel, Seeds};
 
-use crate::args::{Binning, ScGptOptions};
+use crate::args::{Binning, ScGptInput, ScGptOptions};
 use crate::failure::bad_input;
 use crate::screen::KnownGenes;
 
@@ -63,8 +63,15 @@ impl Model {
         }
     }
 
-    /// The model ready to read cells whose columns are `genes`.
-    pub fn reader(&self, genes: TokenPanel, options: &ScGptOptions, seeds: Seeds) -> Result<Reader> {
+    /// The model ready to read cells whose columns are `genes`. Edges will be between the genes of `panel`, which scGPT may
+    /// be told to read alone; without one it reads all.
+    pub fn reader(
+        &self,
+        genes: TokenPanel,
+        options: &ScGptOptions,
+        seeds: Seeds,
+        panel: Option<&Panel>,
+    ) -> Result<Reader> {
         Ok(match self {
             Self::Geneformer(checkpoint) => {
                 if let Some(option) = options.given() {
@@ -79,19 +86,32 @@ impl Model {
                 }
             }
             Self::ScGpt(checkpoint) => {
+                check_input_style(checkpoint)?;
+                let config = checkpoint.config();
+                let params = match options.input.unwrap_or_default() {
+                    ScGptInput::ZeroShot => TokenizerParams::zero_shot(config),
+                    ScGptInput::FineTuning => TokenizerParams {
+                        // As many as there are, since all cells have the same.
+                        max_length: 1 + panel.unwrap_or(genes.panel()).len(),
+                        ..TokenizerParams::fine_tuning(config)
+                    },
+                };
                 let params = TokenizerParams {
                     binning: binning(options, seeds)?,
                     seeds,
-                    ..TokenizerParams::zero_shot(checkpoint.config())
+                    ..params
                 };
-                check_input_style(checkpoint)?;
+                let tokenizer = scgpt::Tokenizer::new(checkpoint.vocabulary(), genes, params)?;
                 Reader::ScGpt {
+                    tokenizer: match (options.input, panel) {
+                        (Some(ScGptInput::FineTuning), Some(panel)) => tokenizer.restricted_to(panel),
+                        _ => tokenizer,
+                    },
                     bins: bins_in_words(options, seeds),
                     model: Box::new(match options.domain {
                         None => ScGpt::new(checkpoint)?,
                         Some(domain) => ScGpt::for_domain(checkpoint, domain)?,
                     }),
-                    tokenizer: scgpt::Tokenizer::new(checkpoint.vocabulary(), genes, params)?,
                 }
             }
         })
@@ -212,20 +232,12 @@ impl Reader {
                     model.config().max_position_embeddings.to_string(),
                 ),
             ]),
-            Self::ScGpt {
-                model,
-                tokenizer,
-                bins,
-            } => {
+            Self::ScGpt { tokenizer, bins, .. } => {
                 let (tied, values) = tokenizer.tied_values();
                 metadata.extend([
                     ("scfm.family", "scGPT".to_owned()),
-                    ("scfm.max_tokens", model.config().max_seq_len.to_string()),
-                    (
-                        "scfm.input",
-                        "genes with a count, <cls> with the value of padding (as in scgpt.tasks.embed_data)"
-                            .to_owned(),
-                    ),
+                    ("scfm.max_tokens", tokenizer.params().max_length.to_string()),
+                    ("scfm.input", input_in_words(tokenizer).to_owned()),
                     ("scfm.bins", bins.clone()),
                     ("scfm.tied_bins", format!("{tied} of {values} values")),
                     (
@@ -242,21 +254,30 @@ impl Reader {
             .collect()
     }
 
-    /// How values became bins, and how many could have become others; nothing of a model without bins.
-    pub fn bins_in_words(&self) -> Option<String> {
+    /// How cells are made where there is a choice, and how many values could have had other bins in those made so far.
+    pub fn cells_in_words(&self) -> Option<String> {
         match self {
             Self::Geneformer { .. } => None,
             Self::ScGpt { tokenizer, bins, .. } => {
                 let (tied, values) = tokenizer.tied_values();
+                let words = format!("{}; bins: {bins}", input_in_words(tokenizer));
                 Some(match values {
-                    0 => bins.clone(),
+                    0 => words,
                     _ => format!(
-                        "{bins}; {:.0} % of the values could have had another",
+                        "{words}; {:.0} % of the values could have had another",
                         100.0 * tied as f64 / values as f64
                     ),
                 })
             }
         }
+    }
+}
+
+fn input_in_words(tokenizer: &scgpt::Tokenizer) -> &'static str {
+    if tokenizer.params().include_zeros {
+        "all genes of the panel, <cls> with the value 0 (as in scGPT's tutorial of gene networks)"
+    } else {
+        "genes with a count, <cls> with the value of padding (as in scgpt.tasks.embed_data)"
     }
 }
 

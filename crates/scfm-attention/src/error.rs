@@ -103,8 +103,8 @@ pub enum Error {
         /// The shape that the configuration asks for.
         expected: Vec<usize>,
     },
-    /// A weight that would change the computation, of a part that the configuration does not have.
-    #[error("{origin}: tensor {name} is of a part that the model does not have: {reason}")]
+    /// A weight that would change the computation, of a part that the model as it is computed here does not have.
+    #[error("{origin}: tensor {name} is of a part that is not computed: {reason}")]
     UnexpectedTensor {
         /// Where the weights come from.
         origin: String,

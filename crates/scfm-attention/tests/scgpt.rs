@@ -297,7 +297,11 @@ fn weights_that_are_not_as_the_configuration_says_are_refused_by_name() {
         ),
         (
             Folder::new().put("transformer_encoder.norm.weight", &[32]),
-            &["transformer_encoder.norm.weight", "does not have"],
+            &["transformer_encoder.norm.weight", "not computed"],
+        ),
+        (
+            Folder::new().put("pert_encoder.weight", &[3, 32]),
+            &["pert_encoder.weight", "flags of perturbation"],
         ),
         (
             Folder::new().with("input_emb_style", json!("scaling")),

@@ -37,7 +37,6 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
     let genes = screen.genes(&Dataset::any(), &model.known_genes())?;
     let seeds = Seeds::new(args.seed);
     let rows = rows(&args.cells, screen.h5ad.n_cells(), seeds)?;
-    let mut reader = model.reader(genes.tokens.clone(), &args.scgpt, seeds)?;
     let values = match &args.scgpt.binned_layer {
         None => screen.counts.clone(),
         Some(layer) => screen.matrix(layer)?,
@@ -74,6 +73,7 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
         panel.len()
     ));
 
+    let mut reader = model.reader(genes.tokens.clone(), &args.scgpt, seeds, Some(&panel))?;
     let mut sums = reader.sums(&tokens, args.orientation);
     let bar = progress.bar("attention", rows.len());
     let blocks = screen.h5ad.blocks(&values, &rows, &genes.map, BLOCK)?;
@@ -84,8 +84,8 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
         bar.set((before + BLOCK).min(rows.len()));
     }
     bar.finish();
-    if let Some(words) = reader.bins_in_words() {
-        progress.say(format!("bins: {words}"));
+    if let Some(words) = reader.cells_in_words() {
+        progress.say(format!("cells: {words}"));
     }
     let extraction = sums.mean(AbsentPairs::Missing);
 

@@ -46,7 +46,7 @@ impl Workbench<'_> {
     /// and in how many cells each pair was seen.
     pub(super) fn attention(&self, run: &RunFolder, model: &Model) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
-        let mut reader = self.reader(model)?;
+        let mut reader = self.reader(model, panel)?;
         let (cells, mut ledger) = match &self.inputs.context.model.scgpt.binned_layer {
             None => reader.cells(self.edge_cells()?, &self.controls.edges)?,
             Some(layer) => {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use scfm_core::{CountMatrix, GeneId, Orientation, Seeds, Table};
+use scfm_core::{CountMatrix, GeneId, Orientation, Panel, Seeds, Table};
 use scfm_io::{GeneMap, ReadLimits, write_table};
 use scfm_perturb::{Assignments, ControlSplit, Strata, split_controls};
 
@@ -107,8 +107,8 @@ impl<'a> Workbench<'a> {
         ];
         if let EdgeSource::Model(model) = &source {
             // Made and dropped, so that an option that does not fit the model is known before anything is computed.
-            let reader = model.reader(genes.tokens.clone(), &context.model.scgpt, seeds)?;
-            columns.extend(reader.bins_in_words().map(|words| format!("bins: {words}")));
+            let reader = model.reader(genes.tokens.clone(), &context.model.scgpt, seeds, None)?;
+            columns.extend(reader.cells_in_words().map(|words| format!("cells: {words}")));
         }
         if let Some(strata) = &strata {
             columns.push(format!("strata: {}", strata.names().join(", ")));
@@ -195,7 +195,10 @@ impl<'a> Workbench<'a> {
         if run.is_done("attention", &stage_key("attention", key)) {
             return Ok(());
         }
-        let mut reader = self.reader(model)?;
+        // The panel is not chosen yet; another of its size costs as much.
+        let known = self.genes.vocabulary();
+        let n_genes = self.parameters().hvg.min(known.len());
+        let mut reader = self.reader(model, &Panel::new(known.genes()[..n_genes].to_vec())?)?;
         let rows = &self.controls.edges;
         let sample: Vec<usize> = rows
             .iter()
@@ -215,9 +218,9 @@ impl<'a> Workbench<'a> {
         Ok(())
     }
 
-    fn reader(&self, model: &Model) -> Result<Reader> {
+    fn reader(&self, model: &Model, panel: &Panel) -> Result<Reader> {
         let options = &self.inputs.context.model.scgpt;
-        model.reader(self.genes.tokens.clone(), options, self.seeds)
+        model.reader(self.genes.tokens.clone(), options, self.seeds, Some(panel))
     }
 
     pub fn write(&self, run: &RunFolder, file: &str, table: &Table) -> Result<()> {

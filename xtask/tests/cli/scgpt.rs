@@ -116,6 +116,25 @@ fn bins_that_are_drawn_follow_the_seed_and_are_named() {
 }
 
 #[test]
+fn cells_of_all_genes_of_the_panel_hold_every_pair() {
+    let bench = Bench::new();
+    model(&bench);
+    let (edges, metadata) = extract(&bench, "edges", &["--scgpt-input", "fine-tuning"]);
+    assert!(metadata["scfm.input"].contains("all genes of the panel"));
+    assert_eq!(metadata["scfm.max_tokens"], "41");
+    assert!(edges.scores().iter().all(|score| score.is_finite()));
+    let (_, _, counts, _) = scfm_io::read_pair_counts(&bench.path("edges/n_cells.parquet")).unwrap();
+    assert!(counts.iter().all(|&n| n == 30));
+    // A query attends to the panel and to <cls>.
+    for row in edges.scores().rows() {
+        let sum: f32 = row.sum();
+        assert!(0.5 < sum && sum < 1.0, "{sum}");
+    }
+    let (detected, _) = extract(&bench, "detected", &["--scgpt-input", "zero-shot"]);
+    assert_ne!(bits(&detected), bits(&edges));
+}
+
+#[test]
 fn bins_of_a_layer_give_what_the_counts_give_that_they_were_made_from() {
     let bench = Bench::new();
     model(&bench);

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 use super::embedding::category_table;
-use super::names::{Role, role};
+use super::names::{REFUSED, Role, role};
 use super::vocabulary::VOCABULARY;
 use super::{Config, ValueEncoding, Vocabulary};
 use crate::folder::{read_json, required, write_json, write_safetensors};
@@ -47,14 +47,25 @@ impl Checkpoint {
         let vocabulary = Vocabulary::read(folder)?;
 
         let weights_path = required(folder, "weights", &WEIGHTS)?;
-        let mut ignored = Vec::new();
+        let (mut ignored, mut refused) = (Vec::new(), None);
         let weights = Weights::read(&weights_path, CONFIG, |name| match role(name) {
             Role::Weight(kept) => Some(kept),
             Role::Ignored => {
                 ignored.push(name.to_owned());
                 None
             }
+            Role::Refused => {
+                refused = Some(name.to_owned());
+                None
+            }
         })?;
+        if let Some(name) = refused {
+            return Err(Error::UnexpectedTensor {
+                origin: weights.origin().to_owned(),
+                name,
+                reason: REFUSED.to_owned(),
+            });
+        }
         ignored.sort_unstable();
         Ok(Self {
             ignored,

@@ -19,13 +19,22 @@ pub(super) enum Role {
     Weight(String),
     /// Something that attention does not depend on.
     Ignored,
+    /// Something that attention depends on and that is not computed here.
+    Refused,
 }
+
+/// What [`Role::Refused`] means.
+pub(super) const REFUSED: &str = "scGPT fine-tuned to predict perturbations adds flags of perturbation to its input, \
+                                  and its values are no bins";
 
 /// The role of a tensor by its name. The projections of attention go by three names: `self_attn.Wqkv` (flash-attn 1, all
 /// released files), `self_attn.in_proj_*` (torch's own) and `self_attn._impl.*` (a wrapper of both, from 2026 on); their
 /// rows are the same: queries, keys, values. Models that were trained in parallel prefix every name with `module.`.
 pub(super) fn role(name: &str) -> Role {
     let name = name.strip_prefix("module.").unwrap_or(name);
+    if name.starts_with("pert_encoder.") {
+        return Role::Refused;
+    }
     if !READ.iter().any(|part| name.starts_with(part)) || name.ends_with(COUNTER) {
         return Role::Ignored;
     }
@@ -72,6 +81,7 @@ mod tests {
         ] {
             assert_eq!(role(name), Role::Ignored, "{name}");
         }
+        assert_eq!(role("module.pert_encoder.weight"), Role::Refused);
         for name in [
             "encoder.enc_norm.bias",
             "bn.running_var",

@@ -130,6 +130,11 @@ impl Tokenizer {
         self
     }
 
+    /// How it makes cells.
+    pub fn params(&self) -> &TokenizerParams {
+        &self.params
+    }
+
     /// Of the values that were put into bins so far, how many could have had another bin, and how many there were.
     pub fn tied_values(&self) -> (u64, u64) {
         (self.n_tied, self.n_values)
