@@ -9,6 +9,7 @@ use scfm_report::{Block, Kind, Meta, Need, Outcome, Plan, Registry, Report, Sect
 
 use crate::analyses::{self, Desk};
 use crate::evidence::{Evidence, names, read_ledger};
+use crate::model::{SCGPT, SCGPT_ORIENTATION};
 use crate::progress::Progress;
 use crate::quality;
 use crate::record::RunRecord;
@@ -215,14 +216,21 @@ fn meta(record: &RunRecord, of_screen: Vec<(&'static str, String)>) -> Meta {
 }
 
 fn model_facts(record: &RunRecord) -> [(&'static str, String); 3] {
-    let orientation = record.orientation.parse().map_or_else(
+    let mut orientation = record.orientation.parse().map_or_else(
         |_| record.orientation.clone(),
         |o: scfm_core::Orientation| o.in_words().to_owned(),
     );
+    if record.family == SCGPT {
+        orientation = format!("{orientation} ({SCGPT_ORIENTATION})");
+    }
+    let family = match record.family.as_str() {
+        "" => String::new(),
+        family => format!("{family}, "),
+    };
     [
         (
             "Model",
-            format!("{} layers × {} heads", record.n_layers, record.n_heads),
+            format!("{family}{} layers × {} heads", record.n_layers, record.n_heads),
         ),
         (
             "Scored layer",

@@ -55,6 +55,14 @@ impl EdgeSource {
         }
     }
 
+    /// The family of the model; nothing for a list.
+    pub fn family(&self) -> &'static str {
+        match self {
+            Self::Model(model) => model.family(),
+            Self::List(_) => "",
+        }
+    }
+
     pub fn list(&self) -> Option<&ListedEdges> {
         match self {
             Self::Model(_) => None,

@@ -13,6 +13,12 @@ use crate::args::{Binning, ScGptInput, ScGptOptions};
 use crate::failure::bad_input;
 use crate::screen::KnownGenes;
 
+const GENEFORMER: &str = "Geneformer";
+pub const SCGPT: &str = "scGPT";
+/// What readers of scGPT's own networks have to know.
+pub const SCGPT_ORIENTATION: &str =
+    "scGPT's tutorial of gene networks reads the regulator from the key column";
+
 /// A model as it lies in a folder.
 pub enum Model {
     Geneformer(geneformer::Checkpoint),
@@ -35,6 +41,13 @@ impl Model {
             )));
         }
         Ok(Self::ScGpt(scgpt::Checkpoint::load(folder)?))
+    }
+
+    pub fn family(&self) -> &'static str {
+        match self {
+            Self::Geneformer(_) => GENEFORMER,
+            Self::ScGpt(_) => SCGPT,
+        }
     }
 
     /// Numbers of layers and heads.
@@ -87,6 +100,11 @@ impl Model {
             }
             Self::ScGpt(checkpoint) => {
                 check_input_style(checkpoint)?;
+                if options.domain.is_some() && !checkpoint.weights().contains("dsbn.bns.0.running_mean") {
+                    return Err(bad_input(
+                        "--domain: the model does not normalise its input by batches of its training",
+                    ));
+                }
                 let config = checkpoint.config();
                 let params = match options.input.unwrap_or_default() {
                     ScGptInput::ZeroShot => TokenizerParams::zero_shot(config),
@@ -226,7 +244,7 @@ impl Reader {
         ];
         match self {
             Self::Geneformer { model, .. } => metadata.extend([
-                ("scfm.family", "Geneformer".to_owned()),
+                ("scfm.family", GENEFORMER.to_owned()),
                 (
                     "scfm.max_tokens",
                     model.config().max_position_embeddings.to_string(),
@@ -235,16 +253,12 @@ impl Reader {
             Self::ScGpt { tokenizer, bins, .. } => {
                 let (tied, values) = tokenizer.tied_values();
                 metadata.extend([
-                    ("scfm.family", "scGPT".to_owned()),
+                    ("scfm.family", SCGPT.to_owned()),
                     ("scfm.max_tokens", tokenizer.params().max_length.to_string()),
                     ("scfm.input", input_in_words(tokenizer).to_owned()),
                     ("scfm.bins", bins.clone()),
                     ("scfm.tied_bins", format!("{tied} of {values} values")),
-                    (
-                        "scfm.published_orientation",
-                        "scGPT's tutorial of gene networks reads the regulator from the key column"
-                            .to_owned(),
-                    ),
+                    ("scfm.published_orientation", SCGPT_ORIENTATION.to_owned()),
                 ]);
             }
         }

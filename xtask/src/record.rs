@@ -27,6 +27,9 @@ pub struct RunRecord {
     pub seed: u64,
     pub orientation: String,
     pub layer: usize,
+    /// Geneformer or scGPT; nothing for a list.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub family: String,
     pub n_layers: usize,
     pub n_heads: usize,
     pub simulated: bool,

@@ -116,6 +116,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
         layer: bench.layer,
         n_layers,
         n_heads,
+        family: bench.source.family().to_owned(),
         simulated: bench.simulated() || inputs.embedded,
         embedded: inputs.embedded,
         analyses: order.chosen.iter().map(|id| (*id).to_owned()).collect(),

@@ -185,6 +185,7 @@ fn record(
         layer: 0,
         n_layers: 0,
         n_heads: 0,
+        family: String::new(),
         simulated: listed.simulated,
         embedded: false,
         analyses: vec![RECOVERY.to_owned(), analyses::degree_null::ID.to_owned()],

@@ -221,6 +221,13 @@ fn a_scgpt_folder_is_inspected_and_evaluated() {
     assert!(metadata.contains_key("scfm.sha256.vocabulary"));
     let record = fs::read_to_string(run.join("run.toml")).unwrap();
     assert!(record.contains("bins: the middle of the bins"), "{record}");
+    let report = fs::read_to_string(run.join("report.html")).unwrap();
+    for words in [
+        "scGPT, 2 layers × 4 heads",
+        "reads the regulator from the key column",
+    ] {
+        assert!(report.contains(words), "no {words:?} in the report");
+    }
 }
 
 #[test]
@@ -231,7 +238,11 @@ fn what_does_not_fit_scgpt_or_is_for_it_alone_is_one_line() {
     let data = data.to_str().unwrap();
     let geneformer = fixture("model");
     let geneformer = geneformer.to_str().unwrap();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &["--model", "scgpt", "--domain", "0"],
+            "does not normalise its input by batches",
+        ),
         (
             &["--model", geneformer, "--binning", "random"],
             "--binning is for scGPT; the model is a Geneformer",
