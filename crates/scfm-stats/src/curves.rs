@@ -88,18 +88,27 @@ impl SortedScores {
     /// # Errors
     /// As [`auroc`].
     pub fn average_precision(&self, labels: &[bool]) -> Result<AveragePrecision, Error> {
-        let (n_pos, n_neg) = self.classes(labels)?;
+        let (n_pos, _) = self.classes(labels)?;
+        Ok(self.average_precision_of(n_pos, |position| labels[position]))
+    }
+
+    /// The same of the sorted positions, of which `n_pos` are positive.
+    pub(crate) fn average_precision_of(
+        &self,
+        n_pos: usize,
+        is_positive: impl Fn(usize) -> bool,
+    ) -> AveragePrecision {
         let (mut seen, mut hits, mut sum) = (0, 0, 0.0);
         for block in self.blocks().rev() {
-            let new_hits = positives(block, labels);
+            let new_hits = block.iter().filter(|&&at| is_positive(at as usize)).count();
             seen += block.len();
             hits += new_hits;
             sum += new_hits as f64 * (hits as f64 / seen as f64);
         }
-        Ok(AveragePrecision {
+        AveragePrecision {
             value: sum / n_pos as f64,
-            base_rate: n_pos as f64 / (n_pos + n_neg) as f64,
-        })
+            base_rate: n_pos as f64 / self.len() as f64,
+        }
     }
 
     /// [`top_k`] of these scores. O(n).

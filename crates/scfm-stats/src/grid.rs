@@ -1,8 +1,9 @@
 use std::borrow::Cow;
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
+use crate::curves::AveragePrecision;
 use crate::error::{Error, Undefined};
 use crate::ranks::SortedScores;
 
@@ -20,21 +21,56 @@ pub struct LabelledGrid<'a> {
 
 /// AUROC of each row over its candidates, [`Undefined::OneClass`] where a class is missing.
 ///
+/// Many scores under one label vector are rows with labels that are repeated without being copied:
+///
+/// ```
+/// use ndarray::{Array1, array};
+/// use scfm_stats::{LabelledGrid, row_aurocs};
+///
+/// let scores = array![[0.9, 0.2, 0.4, 0.1], [0.1, 0.2, 0.3, 0.4]];
+/// let (positive, candidate) = (array![true, false, true, false], Array1::from_elem(4, true));
+/// let labels = LabelledGrid {
+///     positive: positive.broadcast(scores.dim()).expect("one label a column"),
+///     candidate: candidate.broadcast(scores.dim()).expect("one entry a column"),
+/// };
+/// assert_eq!(row_aurocs(scores.view(), labels)?, [Ok(1.0), Ok(0.25)]);
+/// # Ok::<(), scfm_stats::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Shape`], [`Error::CellNotANumber`] for NaN at a candidate.
 pub fn row_aurocs(
     scores: ArrayView2<f64>,
     labels: LabelledGrid,
 ) -> Result<Vec<Result<f64, Undefined>>, Error> {
-    labels.check(scores)?;
-    let rows = (0..labels.n_rows()).into_par_iter().map(|row| {
-        let sorted = labels.sort_row(scores, row)?;
-        let (n_pos, n_neg) = labels.classes(row);
-        Ok(labels
-            .row_auroc(&sorted, row)
-            .ok_or(Undefined::OneClass { n_pos, n_neg }))
-    });
-    rows.collect::<Vec<_>>().into_iter().collect()
+    labels.each_row(scores, |sorted, row, (n_pos, n_neg)| {
+        labels
+            .row_auroc(sorted, row)
+            .ok_or(Undefined::OneClass { n_pos, n_neg })
+    })
+}
+
+/// Average precision of each row over its candidates, with the conventions of [`row_aurocs`].
+///
+/// # Errors
+/// As [`row_aurocs`].
+pub fn row_average_precisions(
+    scores: ArrayView2<f64>,
+    labels: LabelledGrid,
+) -> Result<Vec<Result<AveragePrecision, Undefined>>, Error> {
+    labels.each_row(scores, |sorted, row, (n_pos, n_neg)| {
+        if n_pos == 0 || n_neg == 0 {
+            return Err(Undefined::OneClass { n_pos, n_neg });
+        }
+        let positive = self::row(&labels.positive, row);
+        Ok(sorted.average_precision_of(n_pos, |column| positive[column]))
+    })
+}
+
+/// A row as a slice, which is read much faster than a view.
+fn row<'a, T: Copy>(matrix: &ArrayView2<'a, T>, row: usize) -> Cow<'a, [T]> {
+    let row = (*matrix).index_axis_move(Axis(0), row);
+    row.to_slice().map_or_else(|| row.to_vec().into(), Cow::Borrowed)
 }
 
 impl LabelledGrid<'_> {
@@ -54,6 +90,20 @@ impl LabelledGrid<'_> {
             n_neg += usize::from(candidate && !positive);
         }
         (n_pos, n_neg)
+    }
+
+    /// What `of` makes of each row's sorted candidates and the numbers of both classes among them, on all threads.
+    fn each_row<T: Send>(
+        &self,
+        scores: ArrayView2<f64>,
+        of: impl Fn(&SortedScores, usize, (usize, usize)) -> T + Sync,
+    ) -> Result<Vec<T>, Error> {
+        self.check(scores)?;
+        let rows = (0..self.n_rows()).into_par_iter().map(|row| {
+            let sorted = self.sort_row(scores, row)?;
+            Ok(of(&sorted, row, self.classes(row)))
+        });
+        rows.collect::<Vec<_>>().into_iter().collect()
     }
 
     /// The candidates of each row in order of their scores, given that every row holds both classes.
@@ -99,14 +149,7 @@ impl LabelledGrid<'_> {
     }
 
     fn sort_row(&self, scores: ArrayView2<f64>, row: usize) -> Result<SortedScores, Error> {
-        let (scores, candidate) = (scores.row(row), self.candidate.row(row));
-        // Slices are read much faster than views.
-        let scores = scores
-            .to_slice()
-            .map_or_else(|| scores.to_vec().into(), Cow::Borrowed);
-        let candidate = candidate
-            .to_slice()
-            .map_or_else(|| candidate.to_vec().into(), Cow::Borrowed);
+        let (scores, candidate) = (self::row(&scores, row), self::row(&self.candidate, row));
         let candidates = (0..scores.len()).filter(|&column| candidate[column]);
         if let Some(column) = candidates.clone().find(|&column| scores[column].is_nan()) {
             return Err(Error::CellNotANumber {
@@ -118,5 +161,59 @@ impl LabelledGrid<'_> {
         Ok(SortedScores::of_masked(candidates, scores.len(), |column| {
             scores[column]
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::{auroc, average_precision};
+
+    /// Rows of ten, every fourth cell no candidate; the last row has no positive.
+    fn design() -> (Array2<f64>, Array2<bool>, Array2<bool>) {
+        let dim = (5, 10);
+        (
+            Array2::from_shape_fn(dim, |(row, column)| ((row * 7 + column * 3) % 5) as f64),
+            Array2::from_shape_fn(dim, |(row, column)| (row + column) % 3 == 0 && row < 4),
+            Array2::from_shape_fn(dim, |(row, column)| (row + column) % 4 != 0),
+        )
+    }
+
+    #[test]
+    fn rows_have_the_curves_of_their_candidates() {
+        let (scores, positive, candidate) = design();
+        // Columns that lie next to each other in memory, and such that do not.
+        for turned in [false, true] {
+            let turn = |matrix: &Array2<bool>| {
+                if turned {
+                    matrix.t().to_owned().reversed_axes()
+                } else {
+                    matrix.clone()
+                }
+            };
+            let (positive, candidate) = (turn(&positive), turn(&candidate));
+            let labels = LabelledGrid {
+                positive: positive.view(),
+                candidate: candidate.view(),
+            };
+            let areas = row_aurocs(scores.view(), labels).unwrap();
+            let precisions = row_average_precisions(scores.view(), labels).unwrap();
+            for row in 0..5 {
+                let kept = (0..10).filter(|&column| candidate[[row, column]]);
+                let (of, with): (Vec<f64>, Vec<bool>) = kept
+                    .map(|column| (scores[[row, column]], positive[[row, column]]))
+                    .unzip();
+                if row == 4 {
+                    let n_neg = of.len();
+                    assert_eq!(precisions[row], Err(Undefined::OneClass { n_pos: 0, n_neg }));
+                    assert_eq!(areas[row], Err(Undefined::OneClass { n_pos: 0, n_neg }));
+                } else {
+                    assert_eq!(areas[row], Ok(auroc(&of, &with).unwrap()));
+                    assert_eq!(precisions[row], Ok(average_precision(&of, &with).unwrap()));
+                }
+            }
+        }
     }
 }

@@ -108,7 +108,7 @@ pub use equivalence::{non_superiority, tost};
 pub use error::{Error, Undefined, defined};
 pub use estimate::Estimate;
 pub use gene_permutation::gene_permutation_auroc;
-pub use grid::{LabelledGrid, row_aurocs};
+pub use grid::{LabelledGrid, row_aurocs, row_average_precisions};
 pub use kendall::kendall;
 pub use mann_whitney::{SortedSample, mann_whitney, mann_whitney_sorted};
 pub use node_permutation::node_permutation_spearman;
