@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use scfm_core::Panel;
+use scfm_core::{Ledger, Panel};
 
 use crate::Error;
 
@@ -48,6 +48,26 @@ impl TokenPanel {
     /// Number of genes that have a token.
     pub fn n_known(&self) -> usize {
         self.tokens.iter().flatten().count()
+    }
+
+    /// What tokenising cells leaves out: the genes without a token, and the cells without a count in any other.
+    pub(crate) fn ledger(&self, n_tokenised: usize, empty: &[usize]) -> Ledger {
+        let mut ledger = Ledger::new();
+        let genes = self.panel.genes().iter().zip(&self.tokens);
+        ledger.lost(
+            "genes",
+            "not in the model's vocabulary",
+            (self.panel.len() - self.n_known()) as u64,
+            genes.filter(|(_, token)| token.is_none()).map(|(gene, _)| gene),
+        );
+        ledger.lost(
+            "cells",
+            "no count in any gene of the model",
+            empty.len() as u64,
+            empty,
+        );
+        ledger.kept("cells tokenised", n_tokenised as u64);
+        ledger
     }
 
     /// Position in the panel of each token below `n_tokens`.

@@ -112,28 +112,7 @@ impl Tokenizer {
                 None => empty.push(cell),
             }
         }
-        let mut ledger = Ledger::new();
-        let unknown = self
-            .genes
-            .panel()
-            .genes()
-            .iter()
-            .zip(self.genes.tokens())
-            .filter(|(_, t)| t.is_none());
-        let n_unknown = self.genes.panel().len() - self.genes.n_known();
-        ledger.lost(
-            "genes",
-            "not in the model's vocabulary",
-            n_unknown as u64,
-            unknown.map(|(gene, _)| gene),
-        );
-        ledger.lost(
-            "cells",
-            "no count in any gene of the model",
-            empty.len() as u64,
-            &empty,
-        );
-        ledger.kept("cells tokenised", cells.len() as u64);
+        let ledger = self.genes.ledger(cells.len(), &empty);
         Ok((cells, ledger))
     }
 }

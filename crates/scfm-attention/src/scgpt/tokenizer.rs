@@ -236,29 +236,13 @@ impl Tokenizer {
                 None => empty.push(cell),
             }
         }
-        let mut ledger = Ledger::new();
-        let genes = self.genes.panel().genes().iter();
-        let unknown = genes.zip(self.genes.tokens()).filter(|(_, t)| t.is_none());
-        let n_unknown = self.genes.panel().len() - self.genes.n_known();
-        ledger.lost(
-            "genes",
-            "not in the model's vocabulary",
-            n_unknown as u64,
-            unknown.map(|(gene, _)| gene),
-        );
-        ledger.lost(
-            "cells",
-            "no count in any gene of the model",
-            empty.len() as u64,
-            &empty,
-        );
+        let mut ledger = self.genes.ledger(cells.len(), &empty);
         ledger.lost(
             "cells in full",
             "longer than the model takes, a random part of the genes was kept",
             self.n_cut - cut_before,
             [] as [&str; 0],
         );
-        ledger.kept("cells tokenised", cells.len() as u64);
         Ok((cells, ledger))
     }
 
