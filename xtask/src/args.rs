@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use scfm_core::Orientation;
 use serde::{Deserialize, Serialize};
 
+use crate::shard::Shard;
+
 /// Is the gene network in a single-cell foundation model's attention real?
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", version, max_term_width = 110)]
@@ -36,9 +38,12 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Extract attention edges only, one Parquet file per layer
     #[command(
-        after_help = "Example: cargo xtask extract --data cells.h5ad --model Geneformer-V1-10M --out edges"
+        after_help = "Example: cargo xtask extract --data cells.h5ad --model Geneformer-V1-10M --out edges\n\nOn several machines: cargo xtask extract --data cells.h5ad --model Geneformer-V1-10M --shard 1/8 --out shard-1, and so on up to 8/8; then cargo xtask merge shard-* --out edges"
     )]
     Extract(ExtractArgs),
+    /// Add up the shards of an extraction to the edges that it would have written in one piece
+    #[command(after_help = "Example: cargo xtask merge shard-1 shard-2 shard-3 --out edges")]
+    Merge(MergeArgs),
     /// Judge the edges of any other tool against reference networks
     #[command(
         after_help = "Example: cargo xtask score adjacencies.tsv --references trrust_rawdata.human.tsv\n\nThe list is Parquet, csv or tsv, gzip allowed: our own edge files, GRNBoost2, GENIE3, SCENIC adjacencies, BEELINE's rankedEdges.csv, DREAM5 predictions."
@@ -251,12 +256,25 @@ pub struct ExtractArgs {
     /// Number of cells, drawn by the seed, or all
     #[arg(long, default_value = "all")]
     pub cells: String,
+    /// Read only the i-th of n parts of the cells and keep its sums, for merge
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Root seed
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Most memory that reading may take, in GiB [default: three quarters of the machine's]
     #[arg(long, value_name = "GIB")]
     pub memory: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Folders of extract --shard i/n, one for each i
+    #[arg(required = true, value_name = "FOLDER")]
+    pub folders: Vec<PathBuf>,
+    /// Folder for the edge files
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]

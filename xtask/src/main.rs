@@ -20,6 +20,7 @@ mod quality;
 mod record;
 mod run_folder;
 mod screen;
+mod shard;
 mod stages;
 mod workloads;
 mod workspace;
@@ -73,6 +74,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Evaluate(args) => return commands::evaluate::run(args, cli.hdf5.into(), progress),
         Command::Extract(args) => commands::extract::run(args, cli.hdf5.into(), progress)?,
+        Command::Merge(args) => commands::merge::run(args, progress)?,
         Command::Inspect(args) => commands::inspect::run(args, cli.hdf5.into())?,
         Command::Score(args) => commands::score::run(args, cli.hdf5.into(), progress)?,
         Command::Report(args) => commands::report::run(args, progress)?,

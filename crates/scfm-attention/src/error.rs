@@ -293,6 +293,26 @@ pub enum Error {
         /// What differs.
         what: &'static str,
     },
+    /// Sums over more cells than the integers hold.
+    #[error(
+        "attention sums cannot be added: the sum or the number of cells of a pair is too large for its integer"
+    )]
+    SumOverflow,
+    /// A sum that cannot come from attention over so many cells.
+    #[error(
+        "the attention sum of {source_gene} → {target_gene} is {sum} over {n_cells} cells; expected a number from 0 to 2⁴⁰ \
+         a cell"
+    )]
+    Sum {
+        /// The source gene.
+        source_gene: GeneId,
+        /// The target gene.
+        target_gene: GeneId,
+        /// The sum, in units of 2⁻⁴⁰.
+        sum: i64,
+        /// Number of cells that hold both genes.
+        n_cells: u32,
+    },
     /// Training that cannot start or that diverged.
     #[error("training: {0}")]
     Training(String),

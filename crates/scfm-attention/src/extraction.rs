@@ -6,11 +6,8 @@ use ndarray::Array2;
 use scfm_core::{EdgeKind, EdgeMatrix, Layer, Orientation, Panel};
 
 use crate::encoder::AttentionBlock;
-use crate::{Error, TokenPanel, TokenisedCell, Transformer};
-
-/// One in the fixed-point sums: 2⁴⁰ leaves room for 2²³ cells in 63 bits, and its rounding error of 2⁻⁴¹ a cell
-/// is far below that of the 32-bit probabilities.
-const ONE: f64 = (1u64 << 40) as f64;
+use crate::layer_sums::{ONE, checked_add, mean_score};
+use crate::{Error, LayerSums, TokenPanel, TokenisedCell, Transformer};
 
 /// What the score of a pair is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -218,7 +215,8 @@ impl AttentionSums {
     /// Adds the sums over other cells.
     ///
     /// # Errors
-    /// [`Error::Merge`] for sums over other panels, another orientation or a model of another shape.
+    /// [`Error::Merge`] for sums over other panels, another orientation or a model of another shape;
+    /// [`Error::SumOverflow`] where the cells are too many, and the sums are then of no further use.
     pub fn merge(&mut self, other: Self) -> Result<(), Error> {
         for (what, same) in [
             ("source panels", self.sources == other.sources),
@@ -237,13 +235,38 @@ impl AttentionSums {
             .flatten()
             .zip(other.layers.into_iter().flatten())
         {
-            add_rows(mine, theirs);
+            add_rows(mine, theirs, |a, b| i64::checked_add(*a, *b))?;
         }
         for (mine, theirs) in self.n_cells.iter_mut().zip(other.n_cells) {
-            add_rows(mine, theirs);
+            add_rows(mine, theirs, |a, b| u32::checked_add(*a, *b))?;
         }
         self.cells_read += other.cells_read;
         Ok(())
+    }
+
+    /// The sums of one layer, `[source, target]`, to be stored and added up elsewhere.
+    ///
+    /// # Panics
+    /// When the model has no such layer.
+    pub fn layer_sums(&self, layer: Layer) -> LayerSums {
+        let (sources, targets) = (self.sources.panel(), self.targets.panel());
+        let sums = oriented(self.orientation, sources, targets, &self.layers[layer.0]);
+        LayerSums::new(layer, sources.clone(), targets.clone(), sums)
+    }
+
+    /// Number of cells that hold both genes, `[source, target]`.
+    pub fn n_cells(&self) -> Array2<u32> {
+        oriented(
+            self.orientation,
+            self.sources.panel(),
+            self.targets.panel(),
+            &self.n_cells,
+        )
+    }
+
+    /// Number of all cells that were read.
+    pub fn cells_read(&self) -> usize {
+        self.cells_read
     }
 
     /// The mean attention of every pair, one edge matrix per layer.
@@ -253,7 +276,7 @@ impl AttentionSums {
     pub fn mean(&self, absent: AbsentPairs) -> Extraction {
         let (sources, targets) = (self.sources.panel(), self.targets.panel());
         let known = |panel: &TokenPanel, position: usize| panel.tokens()[position].is_some();
-        let n_cells = oriented(self.orientation, sources, targets, &self.n_cells);
+        let n_cells = self.n_cells();
         let layers = self.layers.iter().enumerate().map(|(layer, rows)| {
             let sums = oriented(self.orientation, sources, targets, rows);
             let mean = |pair: (usize, usize)| {
@@ -264,8 +287,7 @@ impl AttentionSums {
                     }
                     AbsentPairs::Zero => 0,
                 };
-                // 0 / 0 is NaN: missing.
-                (sums[pair] as f64 / ONE / n as f64) as f32
+                mean_score(sums[pair], n)
             };
             let scores = Array2::from_shape_fn(sums.dim(), mean);
             EdgeMatrix::new(
@@ -332,10 +354,12 @@ fn oriented<T: Copy + Default>(
     array
 }
 
-fn add_rows<T: Copy + std::ops::AddAssign>(mine: &mut Mutex<Vec<T>>, theirs: Mutex<Vec<T>>) {
+fn add_rows<T>(
+    mine: &mut Mutex<Vec<T>>,
+    theirs: Mutex<Vec<T>>,
+    sum: impl Fn(&T, &T) -> Option<T>,
+) -> Result<(), Error> {
     let mine = mine.get_mut().expect("no thread panicked");
     let theirs = theirs.into_inner().expect("no thread panicked");
-    for (mine, theirs) in mine.iter_mut().zip(theirs) {
-        *mine += theirs;
-    }
+    checked_add(mine, &theirs, sum)
 }

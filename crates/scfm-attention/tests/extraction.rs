@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{cells, checkpoint, gene, vocabulary};
 use ndarray::Array2;
+use proptest::prelude::*;
 use scfm_attention::geneformer::{Checkpoint, Geneformer};
-use scfm_attention::{AbsentPairs, AttentionSums, Error, Extraction, TokenPanel, TokenisedCell, extract};
+use scfm_attention::{
+    AbsentPairs, AttentionSums, Error, Extraction, TokenPanel, TokenisedCell, add_pair_counts, extract,
+};
 use scfm_core::{EdgeKind, EdgeMatrix, Layer, Orientation, Panel};
 
 const N_GENES: usize = 30;
@@ -280,4 +283,44 @@ fn attention_that_overflows_is_reported_not_summed() {
     )
     .unwrap_err();
     assert!(matches!(error, Error::NotFinite { layer: 1, .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn sums_over_some_cells_and_over_the_others_are_the_sums_over_all(
+        in_subset in prop::collection::vec(any::<bool>(), 25),
+        key in any::<bool>(),
+    ) {
+        let orientation = if key { Orientation::Key } else { Orientation::Query };
+        let (model, cells, (sources, targets)) = (model(), test_cells(), panels());
+        let sums = |wanted: bool| {
+            let mut sums = AttentionSums::new(&model, sources.clone(), targets.clone(), orientation);
+            let chosen = cells.iter().zip(&in_subset).filter(|&(_, &of)| of == wanted);
+            sums.add(&model, chosen.map(|(cell, _)| cell), |_| ()).unwrap();
+            sums
+        };
+        let (subset, others) = (sums(true), sums(false));
+        let expected = run(&cells, orientation, AbsentPairs::Missing);
+
+        // Without the model, as sums that were stored are added.
+        let mut n_cells = subset.n_cells();
+        add_pair_counts(&mut n_cells, &others.n_cells()).unwrap();
+        let layers = (0..3).map(|layer| {
+            let mut total = subset.layer_sums(Layer(layer));
+            total.add(&others.layer_sums(Layer(layer))).unwrap();
+            total.mean(&n_cells).unwrap()
+        });
+        let stored = Extraction {
+            layers: layers.collect(),
+            cells_read: subset.cells_read() + others.cells_read(),
+            n_cells,
+        };
+        assert_same(&stored, &expected);
+
+        let mut merged = subset;
+        merged.merge(others).unwrap();
+        assert_same(&merged.mean(AbsentPairs::Missing), &expected);
+    }
 }

@@ -2,11 +2,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, DictionaryArray, Float32Array, PrimitiveArray, RecordBatch,
-    StringArray, UInt32Array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, DictionaryArray, Float32Array, Int64Array, PrimitiveArray,
+    RecordBatch, StringArray, UInt32Array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, UInt32Type};
+use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, Int64Type, UInt32Type};
 use ndarray::{Array2, Axis, Slice};
 use scfm_core::{EdgeKind, EdgeMatrix, GeneId, Panel};
 
@@ -91,22 +91,74 @@ pub fn write_pair_counts(
 }
 
 /// How many cells saw each pair: sources, targets, counts `[source, target]` and the file's metadata.
-pub type PairCounts = (Panel, Panel, Array2<u32>, Metadata);
+pub type PairCounts = PairValues<u32>;
 
 /// Reads what [`write_pair_counts`] wrote.
 ///
 /// # Errors
 /// As [`read_edges`]; a count may not be null.
 pub fn read_pair_counts(path: &Path) -> Result<PairCounts, Error> {
-    let pairs = read_pairs::<UInt32Type>(path, "n_cells")?;
+    read_all_pairs::<UInt32Type>(path, "n_cells")
+}
+
+/// Writes the sums of a score over some of the cells, in whatever unit makes them integers: columns `source`, `target`
+/// and `sum` (int64), rows as in [`write_edges`].
+///
+/// # Panics
+/// When `sums` is not of shape `[sources.len(), targets.len()]`.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be written.
+pub fn write_pair_sums(
+    path: &Path,
+    sources: &Panel,
+    targets: &Panel,
+    sums: &Array2<i64>,
+    metadata: &[(String, String)],
+) -> Result<(), Error> {
+    assert_eq!(
+        sums.dim(),
+        (sources.len(), targets.len()),
+        "a sum for every source × target pair"
+    );
+    write_pairs(
+        path,
+        sources,
+        targets,
+        ("sum", DataType::Int64),
+        metadata,
+        |rows| {
+            Arc::new(Int64Array::from_iter_values(
+                sums.slice_axis(Axis(0), Slice::from(rows)).iter().copied(),
+            ))
+        },
+    )
+}
+
+/// Sums over some of the cells: sources, targets, sums `[source, target]` and the file's metadata.
+pub type PairSums = PairValues<i64>;
+
+/// Reads what [`write_pair_sums`] wrote.
+///
+/// # Errors
+/// As [`read_edges`]; a sum may not be null.
+pub fn read_pair_sums(path: &Path) -> Result<PairSums, Error> {
+    read_all_pairs::<Int64Type>(path, "sum")
+}
+
+type PairValues<T> = (Panel, Panel, Array2<T>, Metadata);
+
+fn read_all_pairs<T: ArrowPrimitiveType>(
+    path: &Path,
+    value_name: &str,
+) -> Result<PairValues<T::Native>, Error> {
+    let pairs = read_pairs::<T>(path, value_name)?;
     if pairs.values.iter().any(Option::is_none) {
-        return Err(Error::layout(
-            path,
-            "column n_cells has nulls, expected a count for every pair",
-        ));
+        let reason = format!("column {value_name} has nulls, expected a number for every pair");
+        return Err(Error::layout(path, reason));
     }
-    let counts = pairs.values.mapv(Option::unwrap_or_default);
-    Ok((pairs.sources, pairs.targets, counts, pairs.metadata))
+    let values = pairs.values.mapv(Option::unwrap_or_default);
+    Ok((pairs.sources, pairs.targets, values, pairs.metadata))
 }
 
 /// Writes edges as CSV for other tools: `source,target,score`, only pairs that were seen.

@@ -68,12 +68,15 @@ mod torch;
 pub use atomic::{atomic_write, remove_partial_files};
 pub use dictionary::{read_median_dictionary, read_name_dictionary, read_token_dictionary};
 pub use edge_rows::{EdgeRows, is_parquet, read_edge_rows};
-pub use edges::{PairCounts, read_edges, read_pair_counts, write_edges, write_edges_csv, write_pair_counts};
+pub use edges::{
+    PairCounts, PairSums, read_edges, read_pair_counts, read_pair_sums, write_edges, write_edges_csv,
+    write_pair_counts, write_pair_sums,
+};
 pub use error::Error;
 pub use h5ad::{
     Backend, ColumnSummary, CountType, Frame, FrameColumn, GeneMap, H5ad, H5adWriter, MatrixName,
     MatrixSummary, ReadLimits, Scalar, Summary, is_matrix_folder, strip_version,
 };
 pub use hash::content_hash;
-pub use tables::{Metadata, read_table, write_csv, write_table, write_table_pieces};
+pub use tables::{Metadata, read_metadata, read_table, write_csv, write_table, write_table_pieces};
 pub use torch::{TorchFile, TorchType};

@@ -108,6 +108,14 @@ pub fn read_table(path: &Path) -> Result<(Table, Metadata), Error> {
     Ok((table, metadata))
 }
 
+/// What a Parquet file says of itself, without reading its rows.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Parquet`] where the file cannot be read.
+pub fn read_metadata(path: &Path) -> Result<Metadata, Error> {
+    Ok(open_parquet(path)?.metadata)
+}
+
 /// Writes a table as CSV for people: a header line, missing values empty, quoted only where needed.
 ///
 /// # Errors

@@ -6,8 +6,8 @@ use ndarray::{Array2, array};
 use proptest::prelude::*;
 use scfm_core::{Column, EdgeKind, EdgeMatrix, Layer, Panel, Table};
 use scfm_io::{
-    Error, content_hash, read_edges, read_pair_counts, read_table, write_csv, write_edges, write_edges_csv,
-    write_pair_counts, write_table, write_table_pieces,
+    Error, content_hash, read_edges, read_metadata, read_pair_counts, read_pair_sums, read_table, write_csv,
+    write_edges, write_edges_csv, write_pair_counts, write_pair_sums, write_table, write_table_pieces,
 };
 
 fn panel(prefix: &str, n: usize) -> Panel {
@@ -253,5 +253,17 @@ proptest! {
             read_pair_counts(&path).unwrap()
         });
         prop_assert_eq!((sources, targets, back), (panel("s", 2), panel("t", 3), counts));
+    }
+
+    #[test]
+    fn pair_sums_come_back_with_what_the_file_says_of_itself(sums in prop::collection::vec(any::<i64>(), 6)) {
+        let sums = Array2::from_shape_vec((2, 3), sums).unwrap();
+        let (sources, targets, back, said) = in_folder("sums.parquet", |path| {
+            write_pair_sums(&path, &panel("s", 2), &panel("t", 3), &sums, &metadata()).unwrap();
+            assert_eq!(read_metadata(&path).unwrap(), metadata());
+            assert!(matches!(read_pair_counts(&path), Err(Error::Layout { .. })));
+            read_pair_sums(&path).unwrap()
+        });
+        prop_assert_eq!((sources, targets, back, said), (panel("s", 2), panel("t", 3), sums, metadata()));
     }
 }

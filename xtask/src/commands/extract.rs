@@ -5,17 +5,19 @@ use std::fs;
 use anyhow::Result;
 use rand::seq::SliceRandom;
 use scfm_attention::AbsentPairs;
-use scfm_core::{Panel, Seeds};
-use scfm_io::{Backend, ReadLimits, content_hash, write_edges, write_pair_counts};
+use scfm_core::{Layer, Panel, Seeds};
+use scfm_io::{Backend, Metadata, ReadLimits, content_hash, write_edges, write_pair_counts};
 use scfm_perturb::highly_variable;
 
-use crate::args::ExtractArgs;
+use crate::args::{Binning, ExtractArgs};
 use crate::context::Dataset;
 use crate::failure::bad_input;
 use crate::memory;
 use crate::model::Model;
 use crate::progress::Progress;
+use crate::run_folder::Key;
 use crate::screen::ScreenFile;
+use crate::shard::{LAYERS, SHARD, Shard, ShardFolder};
 
 /// Cells read from the file at a time.
 const BLOCK: usize = 4096;
@@ -27,6 +29,14 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
         }
     }
     let model = Model::open(&args.model, args.dictionaries.as_ref().unwrap_or(&args.model))?;
+    if let Some(shard) = args.shard.filter(|shard| shard.of > 1)
+        && args.scgpt.binning == Some(Binning::Numpy)
+    {
+        return Err(bad_input(format!(
+            "--shard {shard}: numpy's generator goes through the cells in turn, so no shard can begin in the middle; \
+             take --binning middle or random, or extract in one piece"
+        )));
+    }
     let (n_layers, _) = model.depth();
     let layers = layers(&args.layers, n_layers)?;
     let limits = ReadLimits {
@@ -73,7 +83,15 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
         panel.len()
     ));
 
+    let chosen = rows;
+    let rows = args
+        .shard
+        .map_or_else(|| chosen.clone(), |shard| shard.share(&chosen));
     let mut reader = model.reader(genes.tokens.clone(), &args.scgpt, seeds, Some(&panel))?;
+    if let Some(shard) = args.shard {
+        // Not before all that was asked for is found to be possible: a slip must not cost an earlier result.
+        ShardFolder::clear(&args.out, shard)?;
+    }
     let mut sums = reader.sums(&tokens, args.orientation);
     let bar = progress.bar("attention", rows.len());
     let blocks = screen.h5ad.blocks(&values, &rows, &genes.map, BLOCK)?;
@@ -87,11 +105,9 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
     if let Some(words) = reader.cells_in_words() {
         progress.say(format!("cells: {words}"));
     }
-    let extraction = sums.mean(AbsentPairs::Missing);
-
     let mut metadata: Vec<(String, String)> = [
         ("scfm.orientation", args.orientation.in_words().to_owned()),
-        ("scfm.cells", extraction.cells_read.to_string()),
+        ("scfm.cells", sums.cells_read().to_string()),
         ("scfm.seed", args.seed.to_string()),
         ("scfm.model", content_hash(&model.files()["weights"])?),
         ("scfm.data", content_hash(&args.data)?),
@@ -101,6 +117,15 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
     .map(|(key, value)| (key.to_owned(), value))
     .to_vec();
     metadata.extend(reader.metadata());
+    if let Some(shard) = args.shard {
+        let layers = kept(&layers);
+        metadata.extend(common(shard, &layers, &chosen, &panel, &model, args)?);
+        for path in ShardFolder::write(&args.out, shard, &sums, &layers, &panel, &metadata)? {
+            println!("{}", path.display());
+        }
+        return Ok(());
+    }
+    let extraction = sums.mean(AbsentPairs::Missing);
     for &layer in &layers {
         let edges = &extraction.layers[layer];
         let path = args.out.join(format!("{}.parquet", edges.kind()));
@@ -111,6 +136,46 @@ pub fn run(args: &ExtractArgs, backend: Backend, progress: Progress) -> Result<(
     write_pair_counts(&path, &panel, &panel, &extraction.n_cells, &metadata)?;
     println!("{}", path.display());
     Ok(())
+}
+
+/// What all shards of an extraction have in common and the metadata of edges do not say, after the shard itself.
+fn common(
+    shard: Shard,
+    layers: &[Layer],
+    chosen: &[usize],
+    panel: &Panel,
+    model: &Model,
+    args: &ExtractArgs,
+) -> Result<Metadata> {
+    let numbers: Vec<String> = layers.iter().map(|layer| layer.0.to_string()).collect();
+    let selection = chosen
+        .iter()
+        .fold(Key::new("cells", 1), |key, row| key.with("row", row));
+    let genes = panel.genes().iter();
+    let genes = genes.fold(Key::new("panel", 1), |key, gene| key.with("gene", gene.as_str()));
+    let mut metadata = vec![
+        (SHARD.to_owned(), shard.to_string()),
+        (LAYERS.to_owned(), numbers.join(",")),
+        ("scfm.shard.selected".to_owned(), chosen.len().to_string()),
+        ("scfm.shard.selection".to_owned(), selection.hex()),
+        ("scfm.shard.panel".to_owned(), genes.hex()),
+        (
+            "scfm.shard.options".to_owned(),
+            serde_json::to_string(&args.scgpt)?,
+        ),
+    ];
+    for (role, file) in model.files() {
+        metadata.push((format!("scfm.shard.sha256.{role}"), content_hash(file)?));
+    }
+    Ok(metadata)
+}
+
+/// Each layer once, from low to high.
+fn kept(layers: &[usize]) -> Vec<Layer> {
+    let mut layers = layers.to_vec();
+    layers.sort_unstable();
+    layers.dedup();
+    layers.into_iter().map(Layer).collect()
 }
 
 fn layers(wanted: &str, n_layers: usize) -> Result<Vec<usize>> {

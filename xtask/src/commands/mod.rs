@@ -7,6 +7,7 @@ pub mod extract;
 pub mod fixtures;
 pub mod init_model;
 pub mod inspect;
+pub mod merge;
 pub mod report;
 pub mod score;
 pub mod tidy;

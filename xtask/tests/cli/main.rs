@@ -10,3 +10,4 @@ mod main_job;
 mod matrix_market;
 mod scgpt;
 mod score;
+mod shards;

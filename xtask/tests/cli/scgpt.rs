@@ -9,7 +9,7 @@ use scfm_core::{EdgeMatrix, Panel};
 use scfm_io::{CountType, H5adWriter, MatrixName};
 use sprs::CsMat;
 
-use crate::harness::{Bench, fixture};
+use crate::harness::{Bench, assert_same_files, fixture};
 
 /// A random scGPT that knows the embedded screen's genes by symbol, all but the first.
 fn model(bench: &Bench) -> PathBuf {
@@ -228,6 +228,40 @@ fn a_scgpt_folder_is_inspected_and_evaluated() {
     ] {
         assert!(report.contains(words), "no {words:?} in the report");
     }
+}
+
+#[test]
+fn shards_of_a_scgpt_extraction_add_up_with_their_tied_bins() {
+    let bench = Bench::new();
+    model(&bench);
+    let random = ["--binning", "random"];
+    extract(&bench, "whole", &random);
+    let data = fixture("rpe1/screen.h5ad");
+    let begin = [
+        "extract",
+        "--data",
+        data.to_str().unwrap(),
+        "--model",
+        "scgpt",
+        "--quiet",
+    ];
+    let fixed = ["--layers", "1", "--cells", "30", "--hvg", "40"];
+    for (shard, out) in [("1/2", "first"), ("2/2", "second")] {
+        bench.ok(&[&begin[..], &fixed, &random, &["--shard", shard, "--out", out]].concat());
+    }
+    bench.ok(&["merge", "first", "second", "--out", "merged", "--quiet"]);
+    assert_same_files(&bench.path("whole"), &bench.path("merged"));
+
+    bench.ok(&[&begin[..], &fixed, &["--shard", "2/2", "--out", "middle"]].concat());
+    bench.refused(
+        &["merge", "first", "middle", "--out", "other"],
+        &["not shards of one extraction", "the bins is random"],
+    );
+    let numpy = ["--binning", "numpy", "--shard", "1/2", "--out", "numpy"];
+    bench.refused(
+        &[&begin[..5], &fixed, &numpy].concat(),
+        &["numpy's generator", "in one piece"],
+    );
 }
 
 #[test]
