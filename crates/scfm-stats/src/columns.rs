@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -143,9 +143,9 @@ impl<T: Copy + Into<f64> + Sync> sealed::Columns for ArrayView2<'_, T> {
 
     fn nonzeros(&self, columns: Range<usize>) -> Vec<(Vec<u32>, Vec<f64>)> {
         let mut nonzeros = vec![(Vec::new(), Vec::new()); columns.len()];
-        for (row, values) in (0..).zip(self.rows()) {
-            for ((rows, kept), column) in nonzeros.iter_mut().zip(columns.clone()) {
-                let value: f64 = values[column].into();
+        for (row, values) in (0..).zip(self.slice_axis(Axis(1), Slice::from(columns)).rows()) {
+            for ((rows, kept), &value) in nonzeros.iter_mut().zip(values) {
+                let value: f64 = value.into();
                 if value != 0.0 {
                     rows.push(row);
                     kept.push(value);
