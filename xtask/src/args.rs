@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use scfm_attention::Device;
 use scfm_core::Orientation;
 use serde::{Deserialize, Serialize};
 
+use crate::edge_args::{EdgeArgs, Null};
 use crate::shard::Shard;
 
 /// Is the gene network in a single-cell foundation model's attention real?
@@ -239,14 +241,22 @@ pub struct ExtractArgs {
     /// Folder for the edge files
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
-    /// Layers to write: all, or a list as 0,3
-    #[arg(long, default_value = "all")]
-    pub layers: String,
-    /// Which side of the attention matrix the source gene stands on: query or key
-    #[arg(long, default_value_t, value_name = "SIDE")]
-    pub orientation: Orientation,
+    #[command(flatten)]
+    pub edges: EdgeArgs,
     #[command(flatten)]
     pub scgpt: ScGptOptions,
+    /// What of the model or of its input is replaced by chance, to see what is left of the network
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub null: Option<Null>,
+    /// Column of obs: the cells of each of its labels also give edges of their own, in a folder named after the label
+    #[arg(long, value_name = "COLUMN", conflicts_with = "shard")]
+    pub strata: Option<String>,
+    /// Where the model computes: cpu, or cuda:<n> or metal:<n> where the program is built with that feature
+    #[arg(long, default_value_t, value_name = "DEVICE")]
+    pub device: Device,
+    /// A file with one gene per line that edges start from, such as transcription factors [default: the panel]
+    #[arg(long, value_name = "FILE")]
+    pub sources: Option<PathBuf>,
     /// A file with one gene per line [default: the most variable genes]
     #[arg(long, value_name = "FILE")]
     pub genes: Option<PathBuf>,

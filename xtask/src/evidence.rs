@@ -64,7 +64,7 @@ impl Evidence {
         let listed = record.list.is_some();
         let layers = (0..record.n_layers).map(|layer| match listed {
             true => EdgeKind::Listed,
-            false => EdgeKind::Attention(Layer(layer)),
+            false => EdgeKind::attention(Layer(layer)),
         });
         let attention: Vec<EdgeMatrix> = layers
             .map(|kind| edges(run, &names::edges(kind)))

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use scfm_attention::geneformer::{self, Geneformer};
 use scfm_attention::scgpt::{self, ScGpt, TokenizerParams};
-use scfm_attention::{AttentionSums, TokenPanel, TokenisedCell, ValuedCell};
-use scfm_core::{CountMatrix, Ledger, Orientation, Panel, Seeds};
+use scfm_attention::{
+    AttentionSums, Device, Error, Interventions, TokenPanel, TokenShuffle, TokenisedCell, Transformer,
+    ValuedCell, add_by_group,
+};
+use scfm_core::{CountMatrix, Ledger, ModelEdge, Orientation, Panel, Seeds};
 
 use crate::args::{Binning, ScGptInput, ScGptOptions};
 use crate::failure::bad_input;
@@ -43,6 +46,21 @@ impl Model {
         Ok(Self::ScGpt(scgpt::Checkpoint::load(folder)?))
     }
 
+    /// A model of the same architecture and vocabulary with weights drawn anew.
+    pub fn reinitialised(&self, seeds: Seeds) -> Result<Self> {
+        let mut stream = seeds.stream("null", "weights", 0);
+        Ok(match self {
+            Self::Geneformer(checkpoint) => {
+                let (config, vocabulary) = (checkpoint.config().clone(), checkpoint.vocabulary().clone());
+                Self::Geneformer(geneformer::Checkpoint::random(config, vocabulary, &mut stream)?)
+            }
+            Self::ScGpt(checkpoint) => {
+                let (config, vocabulary) = (checkpoint.config().clone(), checkpoint.vocabulary().clone());
+                Self::ScGpt(scgpt::Checkpoint::random(config, vocabulary, &mut stream)?)
+            }
+        })
+    }
+
     pub fn family(&self) -> &'static str {
         match self {
             Self::Geneformer(_) => GENEFORMER,
@@ -76,10 +94,22 @@ impl Model {
         }
     }
 
-    /// The model ready to read cells whose columns are `genes`. Edges will be between the genes of `panel`, which scGPT may
-    /// be told to read alone; without one it reads all.
+    /// The model ready to read cells whose columns are `genes`, on the CPU. Edges will be between the genes of `panel`,
+    /// which scGPT may be told to read alone; without one it reads all.
     pub fn reader(
         &self,
+        genes: TokenPanel,
+        options: &ScGptOptions,
+        seeds: Seeds,
+        panel: Option<&Panel>,
+    ) -> Result<Reader> {
+        self.reader_on(Device::Cpu, genes, options, seeds, panel)
+    }
+
+    /// The same on a device.
+    pub fn reader_on(
+        &self,
+        device: Device,
         genes: TokenPanel,
         options: &ScGptOptions,
         seeds: Seeds,
@@ -94,7 +124,11 @@ impl Model {
                 }
                 let max_length = checkpoint.config().max_position_embeddings;
                 Reader::Geneformer {
-                    model: Box::new(Geneformer::new(checkpoint)?),
+                    model: Box::new(Geneformer::on(checkpoint, device)?),
+                    special: match checkpoint.vocabulary().frame() {
+                        Some(_) => "<cls> and <eos> take part in attention and are not scored",
+                        None => "none",
+                    },
                     tokenizer: geneformer::Tokenizer::new(checkpoint.vocabulary(), genes, max_length),
                 }
             }
@@ -126,10 +160,7 @@ impl Model {
                         _ => tokenizer,
                     },
                     bins: bins_in_words(options, seeds),
-                    model: Box::new(match options.domain {
-                        None => ScGpt::new(checkpoint)?,
-                        Some(domain) => ScGpt::for_domain(checkpoint, domain)?,
-                    }),
+                    model: Box::new(ScGpt::on(checkpoint, options.domain, device)?),
                 }
             }
         })
@@ -141,6 +172,8 @@ pub enum Reader {
     Geneformer {
         model: Box<Geneformer>,
         tokenizer: geneformer::Tokenizer,
+        /// What of a cell is no gene.
+        special: &'static str,
     },
     ScGpt {
         model: Box<ScGpt>,
@@ -157,6 +190,25 @@ pub enum Cells {
 }
 
 impl Cells {
+    /// Gives every gene another gene's token.
+    pub fn shuffle_tokens(&mut self, shuffle: &TokenShuffle) {
+        match self {
+            Self::Ranked(cells) => cells.iter_mut().for_each(|cell| shuffle.apply(cell)),
+            Self::Valued(cells) => cells.iter_mut().for_each(|cell| shuffle.apply(cell)),
+        }
+    }
+
+    /// The cell that comes from a row of the counts.
+    pub fn of_row(&self, row: usize) -> Option<&TokenisedCell> {
+        match self {
+            Self::Ranked(cells) => cells.iter().find(|cell| cell.cell == row),
+            Self::Valued(cells) => cells
+                .iter()
+                .map(AsRef::as_ref)
+                .find(|cell: &&TokenisedCell| cell.cell == row),
+        }
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Self::Ranked(cells) => cells.len(),
@@ -180,32 +232,38 @@ impl Reader {
         })
     }
 
-    /// Sums over no cell yet between the genes of `tokens`.
-    pub fn sums(&self, tokens: &TokenPanel, orientation: Orientation) -> AttentionSums {
-        let (sources, targets) = (tokens.clone(), tokens.clone());
-        match self {
-            Self::Geneformer { model, .. } => AttentionSums::new(&**model, sources, targets, orientation),
-            Self::ScGpt { model, .. } => AttentionSums::new(&**model, sources, targets, orientation),
-        }
+    /// Sums over no cell yet of the edges from `sources` to `targets`.
+    pub fn sums(
+        &self,
+        edges: &[ModelEdge],
+        (sources, targets): (&TokenPanel, &TokenPanel),
+        orientation: Orientation,
+    ) -> Result<AttentionSums> {
+        let edges = edges.iter().copied();
+        let (sources, targets) = (sources.clone(), targets.clone());
+        Ok(match self {
+            Self::Geneformer { model, .. } => {
+                AttentionSums::of(&**model, edges, sources, targets, orientation)?
+            }
+            Self::ScGpt { model, .. } => AttentionSums::of(&**model, edges, sources, targets, orientation)?,
+        })
     }
 
-    /// Adds the attention of those cells that come from the rows of the counts that `wanted` holds for.
+    /// Adds cells to the sums of the group that `group` has for the rows of the counts that they come from; cells without a
+    /// group are passed over.
     pub fn add(
         &self,
-        sums: &mut AttentionSums,
+        sums: &mut [AttentionSums],
         cells: &Cells,
-        wanted: impl Fn(usize) -> bool,
+        group: impl Fn(usize) -> Option<usize>,
         progress: impl Fn(usize) + Sync,
     ) -> Result<()> {
-        // Chosen before they are handed to threads, so that `wanted` may look at anything.
         match (self, cells) {
             (Self::Geneformer { model, .. }, Cells::Ranked(cells)) => {
-                let chosen: Vec<_> = cells.iter().filter(|cell| wanted(cell.cell)).collect();
-                sums.add(&**model, chosen, progress)?;
+                add_longest_first(sums, &**model, cells, group, progress)?;
             }
             (Self::ScGpt { model, .. }, Cells::Valued(cells)) => {
-                let chosen: Vec<_> = cells.iter().filter(|cell| wanted(cell.row())).collect();
-                sums.add(&**model, chosen, progress)?;
+                add_longest_first(sums, &**model, cells, group, progress)?;
             }
             _ => unreachable!("cells that this reader made"),
         }
@@ -232,19 +290,11 @@ impl Reader {
 
     /// What an edge file says of the model and of the cells that it read so far.
     pub fn metadata(&self) -> Vec<(String, String)> {
-        let mut metadata = vec![
-            (
-                "scfm.heads",
-                "mean over all heads of softmax probabilities".to_owned(),
-            ),
-            (
-                "scfm.absent_pairs",
-                "mean over the cells that hold both genes".to_owned(),
-            ),
-        ];
+        let mut metadata = Vec::new();
         match self {
-            Self::Geneformer { model, .. } => metadata.extend([
+            Self::Geneformer { model, special, .. } => metadata.extend([
                 ("scfm.family", GENEFORMER.to_owned()),
+                ("scfm.special_tokens", (*special).to_owned()),
                 (
                     "scfm.max_tokens",
                     model.config().max_position_embeddings.to_string(),
@@ -254,6 +304,10 @@ impl Reader {
                 let (tied, values) = tokenizer.tied_values();
                 metadata.extend([
                     ("scfm.family", SCGPT.to_owned()),
+                    (
+                        "scfm.special_tokens",
+                        "<cls> takes part in attention and is not scored".to_owned(),
+                    ),
                     ("scfm.max_tokens", tokenizer.params().max_length.to_string()),
                     ("scfm.input", input_in_words(tokenizer).to_owned()),
                     ("scfm.bins", bins.clone()),
@@ -285,6 +339,26 @@ impl Reader {
             }
         }
     }
+}
+
+/// Long cells first, so that no thread begins one when the others have finished.
+fn add_longest_first<M: Transformer>(
+    sums: &mut [AttentionSums],
+    model: &M,
+    cells: &[M::Cell],
+    group: impl Fn(usize) -> Option<usize>,
+    progress: impl Fn(usize) + Sync,
+) -> Result<(), Error>
+where
+    M::Cell: Sync,
+{
+    // Chosen before they are handed to threads, so that `group` may look at anything.
+    let grouped = cells
+        .iter()
+        .filter_map(|cell| Some((group(cell.as_ref().cell)?, cell)));
+    let mut chosen: Vec<(usize, &M::Cell)> = grouped.collect();
+    chosen.sort_by_key(|(_, cell)| std::cmp::Reverse(cell.as_ref().tokens.len()));
+    add_by_group(sums, model, &Interventions::none(), chosen, progress)
 }
 
 fn input_in_words(tokenizer: &scgpt::Tokenizer) -> &'static str {

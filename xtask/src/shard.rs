@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
-use scfm_attention::{AttentionSums, LayerSums};
-use scfm_core::{Layer, Panel};
+use ndarray::Array2;
+use scfm_attention::{AbsentPairs, AttentionSums, EdgeSums};
+use scfm_core::{EdgeKind, ModelEdge, Panel};
 use scfm_io::{
     Metadata, atomic_write, content_hash, read_metadata, read_pair_counts, read_pair_sums, write_pair_counts,
     write_pair_sums,
@@ -24,11 +25,13 @@ use crate::failure::bad_input;
 
 /// Beginning of the keys that say what shards have in common, and the key of the shard itself.
 pub const SHARD: &str = "scfm.shard";
-/// The layers that are kept, from low to high.
-pub const LAYERS: &str = "scfm.shard.layers";
+/// The kinds of edges that are summed.
+pub const EDGES: &str = "scfm.shard.edges";
 
 const RECEIPT: &str = "shard.json";
 const N_CELLS: &str = "shard-n_cells.parquet";
+/// What sums are divided by, where that is not the number of cells that hold both genes.
+const DIVISORS: &str = "shard-divisors.parquet";
 
 /// The i-th of n shards, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +80,9 @@ struct Receipt {
 pub struct ShardFolder {
     path: PathBuf,
     pub shard: Shard,
-    pub layers: Vec<Layer>,
+    pub edges: Vec<ModelEdge>,
     pub metadata: Metadata,
+    has_divisors: bool,
 }
 
 impl ShardFolder {
@@ -104,8 +108,7 @@ impl ShardFolder {
         path: &Path,
         shard: Shard,
         sums: &AttentionSums,
-        layers: &[Layer],
-        panel: &Panel,
+        absent: AbsentPairs,
         metadata: &[(String, String)],
     ) -> Result<Vec<PathBuf>> {
         let mut files = BTreeMap::new();
@@ -116,20 +119,27 @@ impl ShardFolder {
             paths.push(file);
             Ok(())
         };
-        for &layer in layers {
-            let of_layer = sums.layer_sums(layer);
-            let name = sums_file(layer);
+        for edge in sums.edges() {
+            let of_edge = sums.sums(edge);
+            let name = sums_file(edge);
             write_pair_sums(
                 &path.join(&name),
-                of_layer.sources(),
-                of_layer.targets(),
-                of_layer.sums(),
+                of_edge.sources(),
+                of_edge.targets(),
+                of_edge.sums(),
                 metadata,
             )?;
             written(name)?;
         }
-        write_pair_counts(&path.join(N_CELLS), panel, panel, &sums.n_cells(), metadata)?;
-        written(N_CELLS.to_owned())?;
+        let mut counts = vec![(N_CELLS, sums.n_cells())];
+        if absent != AbsentPairs::Missing {
+            counts.push((DIVISORS, sums.divisors(absent)));
+        }
+        for (name, counts) in counts {
+            let (sources, targets) = sums.panels();
+            write_pair_counts(&path.join(name), sources, targets, &counts, metadata)?;
+            written(name.to_owned())?;
+        }
 
         let shard = shard.to_string();
         let receipt = serde_json::to_vec_pretty(&Receipt { shard, files })?;
@@ -158,22 +168,25 @@ impl ShardFolder {
         })?;
         check_file(path, &receipt, N_CELLS)?;
         let metadata = read_metadata(&path.join(N_CELLS))?;
-        let layers = layers(&metadata).ok_or_else(|| {
+        let edges = edges(&metadata).ok_or_else(|| {
             bad_input(format!(
-                "{}: {LAYERS} is no list of layers; extract shard {shard} again",
-                path.join(N_CELLS).display()
+                "{}: {EDGES} is no list of kinds of edges; extract shard {} again",
+                path.join(N_CELLS).display(),
+                receipt.shard
             ))
         })?;
-        for &layer in &layers {
-            check_file(path, &receipt, &sums_file(layer))?;
-        }
+        let has_divisors = receipt.files.contains_key(DIVISORS);
+        let mut names: Vec<String> = edges.iter().map(|&edge| sums_file(edge)).collect();
+        names.extend(has_divisors.then(|| DIVISORS.to_owned()));
         let folder = Self {
             path: path.to_owned(),
             shard,
-            layers,
+            edges,
             metadata,
+            has_divisors,
         };
-        for name in folder.layers.iter().map(|&layer| sums_file(layer)) {
+        for name in &names {
+            check_file(path, &receipt, name)?;
             folder.check_metadata(&folder.path.join(name))?;
         }
         if folder.value(SHARD) != Some(&receipt.shard) {
@@ -196,16 +209,32 @@ impl ShardFolder {
         Some(value)
     }
 
-    /// The number of cells that hold both genes, with the panel.
-    pub fn n_cells(&self) -> Result<(Panel, ndarray::Array2<u32>)> {
-        let (sources, _, counts, _) = read_pair_counts(&self.path.join(N_CELLS))?;
-        Ok((sources, counts))
+    /// The number of cells that hold both genes.
+    pub fn n_cells(&self) -> Result<Counts> {
+        self.counts(N_CELLS)
     }
 
-    /// The sums of one of its layers.
-    pub fn sums(&self, layer: Layer) -> Result<LayerSums> {
-        let (sources, targets, sums, _) = read_pair_sums(&self.path.join(sums_file(layer)))?;
-        Ok(LayerSums::new(layer, sources, targets, sums))
+    /// What the sums are divided by, where that is something else.
+    pub fn divisors(&self) -> Result<Option<Counts>> {
+        match self.has_divisors {
+            true => Ok(Some(self.counts(DIVISORS)?)),
+            false => Ok(None),
+        }
+    }
+
+    fn counts(&self, name: &str) -> Result<Counts> {
+        let (sources, targets, counts, _) = read_pair_counts(&self.path.join(name))?;
+        Ok(Counts {
+            sources,
+            targets,
+            counts,
+        })
+    }
+
+    /// The sums of one of its kinds of edges.
+    pub fn sums(&self, edge: ModelEdge) -> Result<EdgeSums> {
+        let (sources, targets, sums, _) = read_pair_sums(&self.path.join(sums_file(edge)))?;
+        Ok(EdgeSums::new(edge, sources, targets, sums))
     }
 
     fn check_metadata(&self, file: &Path) -> Result<()> {
@@ -220,15 +249,25 @@ impl ShardFolder {
     }
 }
 
-fn sums_file(layer: Layer) -> String {
-    format!("shard-attention-L{}.parquet", layer.0)
+/// A number for each pair.
+pub struct Counts {
+    pub sources: Panel,
+    pub targets: Panel,
+    pub counts: Array2<u32>,
 }
 
-fn layers(metadata: &Metadata) -> Option<Vec<Layer>> {
-    let (_, listed) = metadata.iter().find(|(key, _)| key == LAYERS)?;
+fn sums_file(edge: ModelEdge) -> String {
+    format!("shard-{edge}.parquet")
+}
+
+fn edges(metadata: &Metadata) -> Option<Vec<ModelEdge>> {
+    let (_, listed) = metadata.iter().find(|(key, _)| key == EDGES)?;
     listed
         .split(',')
-        .map(|layer| layer.parse().ok().map(Layer))
+        .map(|edge| match edge.parse() {
+            Ok(EdgeKind::Model(edge)) => Some(edge),
+            _ => None,
+        })
         .collect()
 }
 

@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pairs: u64 = edges.n_cells.iter().map(|&n| u64::from(n)).sum();
     // The same for any number of threads.
     let bits = edges
-        .layers
+        .edges
         .iter()
         .flat_map(EdgeMatrix::scores)
         .map(|score| u64::from(score.to_bits()));

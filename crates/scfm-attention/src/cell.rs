@@ -15,6 +15,12 @@ impl AsRef<Self> for TokenisedCell {
     }
 }
 
+impl AsMut<Self> for TokenisedCell {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
 /// One cell as a model reads it that is told a value for each gene.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValuedCell {
@@ -51,5 +57,11 @@ impl ValuedCell {
 impl AsRef<TokenisedCell> for ValuedCell {
     fn as_ref(&self) -> &TokenisedCell {
         &self.cell
+    }
+}
+
+impl AsMut<TokenisedCell> for ValuedCell {
+    fn as_mut(&mut self) -> &mut TokenisedCell {
+        &mut self.cell
     }
 }

@@ -1,4 +1,4 @@
-//! A post-norm transformer encoder that shows its attention block by block and keeps none of it: the core that every
+//! A post-norm transformer encoder that shows what happens in it block by block and keeps none of it: the core that every
 //! model of this crate shares.
 //!
 //! With h of shape [S, D], head dimension d and one head j's columns q_j, k_j, v_j of the projections of h, a layer is
@@ -12,17 +12,23 @@
 //! which is BERT (arXiv:1810.04805) with relu, and also `torch.nn.TransformerEncoderLayer` as it is by default. Models
 //! differ in what makes h of the first layer, in the number added to the variance in LN, in widths, and in how their
 //! weights are called; none of this is known here. Sequences come one at a time, so that there is no padding to mask.
+//!
+//! [`Interventions`] say what is done to the parts on the way, an [`Observer`] what of them is looked at. Looking changes
+//! no bit of what is computed.
 
 use candle_core::{D, Tensor};
-use ndarray::{Array2, Array3, ArrayView2, Axis, Slice};
-use scfm_core::Head;
+use ndarray::{Array2, ArrayView2};
+use scfm_core::{Head, Layer};
 
-use crate::kernels::{Norm, add_bias, add_bias_relu, softmax_rows, with_values};
-use crate::{Error, Weights};
+use crate::interventions::HeadIntervention;
+use crate::kernels::Norm;
+use crate::product::product;
+use crate::steps::{biased, biased_relu, normalised_sum, softmax, with_values};
+use crate::{Error, Interventions, Site, Weights};
 
-/// Scores that a block of query rows may take: 2¹⁷ (half a MiB) stay in a core's second-level cache while the
-/// softmax, the context product and the observer go over them.
-const BLOCK_SCORES: usize = 1 << 17;
+/// Scores that a block of query rows may take: 2¹⁸ (one MiB) stay in a core's second-level cache while the softmax, the
+/// context product and the observer go over them.
+const BLOCK_SCORES: usize = 1 << 18;
 
 /// Matrix products over fewer rows than this spend their time packing the other operand.
 const MIN_BLOCK_ROWS: usize = 64;
@@ -31,6 +37,70 @@ const MIN_BLOCK_ROWS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Encoder {
     layers: Vec<EncoderLayer>,
+}
+
+/// What of a layer is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wants {
+    pub(crate) logits: bool,
+    pub(crate) attention: bool,
+    pub(crate) lengths: bool,
+    pub(crate) contexts: bool,
+    pub(crate) mlp: bool,
+    pub(crate) hidden: bool,
+}
+
+impl Wants {
+    fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// Who looks at what happens.
+pub(crate) trait Observer {
+    /// What is looked at of a layer.
+    fn wants(&self, layer: Layer) -> Wants;
+
+    /// Hears of one of the things that are wanted. Of a layer, lengths come first, then all heads of a block of queries in
+    /// order before the next queries, each with its logits before its attention; then the rest.
+    fn see(&mut self, layer: Layer, seen: Seen<'_>);
+}
+
+/// Something that is looked at.
+pub(crate) enum Seen<'a> {
+    /// `q kᵀ / √d`. All queries come in one block.
+    Logits(AttentionBlock<'a>),
+    /// Softmax probabilities; every row sums to 1.
+    Attention(AttentionBlock<'a>),
+    /// For each head and key, the length of what the head passes on of the key, `‖v W_O‖`, `[head, key]`.
+    Lengths(ArrayView2<'a, f32>),
+    /// Contexts of all heads side by side, `[query, D]`, with the positions of the queries.
+    Contexts(&'a [u32], ArrayView2<'a, f32>),
+    /// What the feed-forward step adds, `[token, D]`.
+    Mlp(ArrayView2<'a, f32>),
+    /// The output, `[token, D]`.
+    Hidden(ArrayView2<'a, f32>),
+}
+
+/// Numbers of one head for some of the queries of a cell and all of its keys.
+pub(crate) struct AttentionBlock<'a> {
+    /// The head.
+    pub(crate) head: Head,
+    /// Positions of the queries in the cell.
+    pub(crate) queries: &'a [u32],
+    /// The numbers, `[query, key]`.
+    pub(crate) values: ArrayView2<'a, f32>,
+}
+
+/// Nobody looks.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn wants(&self, _: Layer) -> Wants {
+        Wants::default()
+    }
+
+    fn see(&mut self, _: Layer, _: Seen<'_>) {}
 }
 
 impl Encoder {
@@ -57,62 +127,77 @@ impl Encoder {
     }
 
     /// The output of the last layer, `[S, D]`.
-    pub(crate) fn forward(&self, mut hidden: Tensor) -> Result<Tensor, Error> {
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, |_| ())?;
+    pub(crate) fn forward(&self, hidden: Tensor, interventions: &Interventions) -> Result<Tensor, Error> {
+        self.through(self.n_layers(), hidden, interventions, &mut Nobody)
+    }
+
+    /// Shows what `observer` wants to see, at the least cost: nothing is computed beyond the last layer that it looks at,
+    /// and of that layer only `last_queries`, where attention and contexts are all that is looked at.
+    pub(crate) fn observe(
+        &self,
+        hidden: Tensor,
+        interventions: &Interventions,
+        last_queries: &[u32],
+        observer: &mut impl Observer,
+    ) -> Result<(), Error> {
+        let Some(last) = (0..self.n_layers()).rfind(|&layer| observer.wants(Layer(layer)).any()) else {
+            return Ok(());
+        };
+        let wants = observer.wants(Layer(last));
+        if wants.mlp || wants.hidden {
+            self.through(last + 1, hidden, interventions, observer)?;
+            return Ok(());
+        }
+        let hidden = self.through(last, hidden, interventions, observer)?;
+        let layer = Run {
+            layer: &self.layers[last],
+            at: Layer(last),
+            interventions,
+        };
+        layer.attention(&hidden, Some(last_queries), wants.contexts, observer)?;
+        Ok(())
+    }
+
+    /// The output of the first `n` layers. Those below a patched output that nobody looks at are not computed.
+    fn through(
+        &self,
+        n: usize,
+        hidden: Tensor,
+        interventions: &Interventions,
+        observer: &mut impl Observer,
+    ) -> Result<Tensor, Error> {
+        let size = hidden.dims2()?;
+        let patched = |site, hidden: Tensor| match interventions.patch_at(site) {
+            Some(patch) => patch_tensor(site, patch, size, None, &hidden),
+            None => Ok(hidden),
+        };
+        let looked_at = (0..n)
+            .find(|&layer| observer.wants(Layer(layer)).any())
+            .unwrap_or(n);
+        let first = (0..looked_at)
+            .rfind(|&layer| interventions.patch_at(Site::Hidden(Layer(layer))).is_some())
+            .unwrap_or(0);
+        let mut hidden = patched(Site::Embeddings, hidden)?;
+        for (index, layer) in self.layers.iter().enumerate().take(n).skip(first) {
+            let at = Layer(index);
+            let site = Site::Hidden(at);
+            // What a patch replaces is not computed, unless something on the way to it is looked at.
+            let replaced = interventions.patch_at(site).is_some() && !observer.wants(at).any();
+            if !replaced {
+                let run = Run {
+                    layer,
+                    at,
+                    interventions,
+                };
+                hidden = run.output(&hidden, observer)?;
+            }
+            hidden = patched(site, hidden)?;
+            if observer.wants(at).hidden {
+                with_rows(&hidden, |rows| observer.see(at, Seen::Hidden(rows)))?;
+            }
         }
         Ok(hidden)
     }
-
-    /// What goes into the first layer, then the output of each layer; L + 1 arrays `[S, D]` in all.
-    pub(crate) fn hidden_states(&self, mut hidden: Tensor) -> Result<Vec<Array2<f32>>, Error> {
-        let mut states = vec![to_array(&hidden)?];
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, |_| ())?;
-            states.push(to_array(&hidden)?);
-        }
-        Ok(states)
-    }
-
-    /// All attention probabilities of each layer, `[head, query, key]`: L · H · S² numbers.
-    pub(crate) fn attention(&self, mut hidden: Tensor) -> Result<Vec<Array3<f32>>, Error> {
-        let n = hidden.dim(0)?;
-        let mut maps = vec![Array3::zeros((self.n_heads(), n, n)); self.n_layers()];
-        for (layer, map) in self.layers.iter().zip(&mut maps) {
-            hidden = layer.forward(&hidden, |block| {
-                let first = block.queries[0] as usize;
-                map.index_axis_mut(Axis(0), block.head.0)
-                    .slice_axis_mut(Axis(0), Slice::from(first..first + block.queries.len()))
-                    .assign(&block.probabilities);
-            })?;
-        }
-        Ok(maps)
-    }
-
-    /// Shows the attention of every layer to `observe`, block by block, at the least cost: of the last layer only the
-    /// rows of `last_queries`, and nothing after its attention.
-    pub(crate) fn observe(
-        &self,
-        mut hidden: Tensor,
-        last_queries: &[u32],
-        mut observe: impl FnMut(usize, AttentionBlock<'_>),
-    ) -> Result<(), Error> {
-        let (last, before) = self.layers.split_last().expect("an encoder has layers");
-        for (index, layer) in before.iter().enumerate() {
-            hidden = layer.forward(&hidden, |block| observe(index, block))?;
-        }
-        last.attention_of(&hidden, last_queries, |block| observe(before.len(), block))
-    }
-}
-
-/// Attention probabilities of one head for some of the queries of a cell.
-pub(crate) struct AttentionBlock<'a> {
-    /// The head.
-    pub(crate) head: Head,
-    /// Positions of the queries in the cell.
-    pub(crate) queries: &'a [u32],
-    /// Probabilities, `[query, key]`; every row sums to 1.
-    pub(crate) probabilities: ArrayView2<'a, f32>,
 }
 
 /// One layer's weights, of width D in and out.
@@ -133,93 +218,275 @@ pub(crate) struct EncoderLayer {
     pub(crate) output_norm: Norm,
 }
 
-impl EncoderLayer {
-    /// The layer's output for `hidden` of shape [S, D]; every block of attention is shown to `observe`, all heads
-    /// of a block of queries in order before the next queries.
-    pub(crate) fn forward(
+/// A layer at its place, and what is done in it.
+struct Run<'a> {
+    layer: &'a EncoderLayer,
+    at: Layer,
+    interventions: &'a Interventions,
+}
+
+impl Run<'_> {
+    /// The layer's output for `hidden` of shape [S, D].
+    fn output(&self, hidden: &Tensor, observer: &mut impl Observer) -> Result<Tensor, Error> {
+        let layer = self.layer;
+        let context = self
+            .attention(hidden, None, true, observer)?
+            .expect("contexts where they are asked for");
+        let attended = normalised_sum(
+            layer.output.product(&context)?,
+            &layer.output.bias,
+            hidden,
+            &layer.attention_norm,
+        )?;
+        let expanded = biased_relu(layer.expand.product(&attended)?, &layer.expand.bias)?;
+        let contracted = layer.contract.product(&expanded)?;
+        self.add_mlp(contracted, &attended, observer)
+    }
+
+    /// `LN(attended + contracted + b2)`.
+    fn add_mlp(
         &self,
-        hidden: &Tensor,
-        observe: impl FnMut(AttentionBlock<'_>),
+        contracted: Tensor,
+        attended: &Tensor,
+        observer: &mut impl Observer,
     ) -> Result<Tensor, Error> {
-        let query = self.query.apply(hidden)?;
-        let value = self.value.apply(hidden)?;
-        let positions: Vec<u32> = (0..hidden.dim(0)? as u32).collect();
-        let context = self.attend(hidden, &query, Some(&value), &positions, observe)?;
-        let context = context.expect("a context where there are values");
-
-        let attended = self.output.product(&context)?;
-        self.attention_norm
-            .apply_to_sum(&attended, &self.output.bias, hidden)?;
-        let expanded = self.expand.product(&attended)?;
-        add_bias_relu(&expanded, &self.expand.bias)?;
-        let output = self.contract.product(&expanded)?;
-        self.output_norm
-            .apply_to_sum(&output, &self.contract.bias, &attended)?;
-        Ok(output)
-    }
-
-    /// Shows the attention of `queries` alone and computes nothing beyond it: all that is needed of a last layer
-    /// whose output nobody reads.
-    pub(crate) fn attention_of(
-        &self,
-        hidden: &Tensor,
-        queries: &[u32],
-        observe: impl FnMut(AttentionBlock<'_>),
-    ) -> Result<(), Error> {
-        if queries.is_empty() {
-            return Ok(());
+        let (layer, site) = (self.layer, Site::Mlp(self.at));
+        let (scale, patch) = (
+            self.interventions.mlp_scale(self.at),
+            self.interventions.patch_at(site),
+        );
+        if scale == 1.0 && patch.is_none() {
+            if observer.wants(self.at).mlp {
+                let added = biased(contracted.copy()?, &layer.contract.bias)?;
+                with_rows(&added, |rows| observer.see(self.at, Seen::Mlp(rows)))?;
+            }
+            let sum = normalised_sum(contracted, &layer.contract.bias, attended, &layer.output_norm)?;
+            return Ok(sum);
         }
-        let rows = Tensor::new(queries, hidden.device())?;
-        let query = self.query.apply(&hidden.index_select(&rows, 0)?)?;
-        self.attend(hidden, &query, None, queries, observe)?;
-        Ok(())
+        let added = match patch {
+            Some(patch) => patch_tensor(site, patch, attended.dims2()?, None, attended)?,
+            None => biased(contracted, &layer.contract.bias)?,
+        };
+        let added = added.affine(f64::from(scale), 0.0)?;
+        if observer.wants(self.at).mlp {
+            with_rows(&added, |rows| observer.see(self.at, Seen::Mlp(rows)))?;
+        }
+        let no_bias = vec![0.0; layer.contract.bias.len()];
+        Ok(normalised_sum(added, &no_bias, attended, &layer.output_norm)?)
     }
 
-    /// Attention of the query rows, which stand at `positions`, over all of `hidden`; their context where there
-    /// are values.
-    fn attend(
+    /// Shows the attention of the queries at `positions`, all where there are none, over all of `hidden`. Their contexts,
+    /// `[query, D]`, where they are asked for.
+    fn attention(
         &self,
         hidden: &Tensor,
-        query: &Tensor,
-        value: Option<&Tensor>,
-        positions: &[u32],
-        mut observe: impl FnMut(AttentionBlock<'_>),
+        positions: Option<&[u32]>,
+        with_contexts: bool,
+        observer: &mut impl Observer,
     ) -> Result<Option<Tensor>, Error> {
-        let key = self.key.apply(hidden)?;
-        let (n_keys, width) = hidden.dims2()?;
-        let head_dim = width / self.heads;
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        let block_rows = (BLOCK_SCORES / n_keys).max(MIN_BLOCK_ROWS);
-        let columns = |tensor: &Tensor, head: usize| tensor.narrow(D::Minus1, head * head_dim, head_dim);
+        let layer = self.layer;
+        let n_keys = hidden.dim(0)?;
+        let all: Vec<u32>;
+        let (positions, rows) = match positions {
+            Some([]) => return Ok(None),
+            Some(positions) => {
+                let rows = hidden.index_select(&Tensor::new(positions, hidden.device())?, 0)?;
+                (positions, rows)
+            }
+            None => {
+                all = (0..n_keys as u32).collect();
+                (all.as_slice(), hidden.clone())
+            }
+        };
+        let wants = observer.wants(self.at);
+        let (query, key) = (layer.query.apply(&rows)?, layer.key.apply(hidden)?);
+        let value = if with_contexts || wants.lengths {
+            Some(layer.value.apply(hidden)?)
+        } else {
+            None
+        };
+        if let (Some(value), true) = (&value, wants.lengths) {
+            let lengths = layer.lengths(value)?;
+            observer.see(self.at, Seen::Lengths(lengths.view()));
+        }
+        let value = value.filter(|_| with_contexts);
 
+        let block_rows = if wants.logits {
+            positions.len()
+        } else {
+            (BLOCK_SCORES / n_keys).max(MIN_BLOCK_ROWS)
+        };
         let mut contexts = Vec::new();
         for (block, positions) in positions.chunks(block_rows).enumerate() {
             let query = query.narrow(0, block * block_rows, positions.len())?;
-            let mut heads = Vec::with_capacity(self.heads);
-            for head in 0..self.heads {
-                let probabilities = columns(&query, head)?.matmul(&columns(&key, head)?.t()?)?;
-                softmax_rows(&probabilities, scale)?;
-                with_values(&probabilities, |values| {
-                    observe(AttentionBlock {
-                        head: Head(head),
-                        queries: positions,
-                        probabilities: ArrayView2::from_shape((positions.len(), n_keys), values)
-                            .expect("a probability for every query and key"),
-                    });
-                })?;
-                if let Some(value) = value {
-                    heads.push(probabilities.matmul(&columns(value, head)?)?);
+            let mut heads = Vec::with_capacity(layer.heads);
+            for head in (0..layer.heads).map(Head) {
+                let probabilities = self.probabilities(head, positions, &query, &key, observer)?;
+                if let Some(value) = &value {
+                    let done = self.interventions.of_head(self.at, head);
+                    heads.push(self.context(
+                        head,
+                        positions,
+                        &probabilities,
+                        &layer.of_head(value, head)?,
+                        &done,
+                    )?);
                 }
             }
             if value.is_some() {
                 contexts.push(Tensor::cat(&heads, 1)?);
             }
         }
-        Ok(match value {
-            Some(_) => Some(Tensor::cat(&contexts, 0)?),
-            None => None,
-        })
+        if value.is_none() {
+            return Ok(None);
+        }
+        let contexts = Tensor::cat(&contexts, 0)?;
+        if wants.contexts {
+            with_rows(&contexts, |rows| {
+                observer.see(self.at, Seen::Contexts(positions, rows));
+            })?;
+        }
+        Ok(Some(contexts))
     }
+
+    /// The softmax of a head for a block of queries, shown on the way.
+    fn probabilities(
+        &self,
+        head: Head,
+        queries: &[u32],
+        query: &Tensor,
+        key: &Tensor,
+        observer: &mut impl Observer,
+    ) -> Result<Tensor, Error> {
+        let wants = observer.wants(self.at);
+        let scale = 1.0 / (self.layer.head_dim(key)? as f32).sqrt();
+        let (query, key) = (self.layer.of_head(query, head)?, self.layer.of_head(key, head)?);
+        let logits = product(&query, &key.t()?)?;
+        if wants.logits {
+            let scaled = logits.affine(f64::from(scale), 0.0)?;
+            with_rows(&scaled, |values| {
+                observer.see(
+                    self.at,
+                    Seen::Logits(AttentionBlock {
+                        head,
+                        queries,
+                        values,
+                    }),
+                );
+            })?;
+        }
+        let probabilities = softmax(logits, scale)?;
+        if wants.attention {
+            with_rows(&probabilities, |values| {
+                observer.see(
+                    self.at,
+                    Seen::Attention(AttentionBlock {
+                        head,
+                        queries,
+                        values,
+                    }),
+                );
+            })?;
+        }
+        Ok(probabilities)
+    }
+
+    /// What a head gathers for a block of queries, `[query, d]`.
+    fn context(
+        &self,
+        head: Head,
+        queries: &[u32],
+        probabilities: &Tensor,
+        value: &Tensor,
+        done: &HeadIntervention<'_>,
+    ) -> Result<Tensor, Error> {
+        let (n_keys, width) = value.dims2()?;
+        let context = if let Some(patch) = done.context {
+            let site = Site::Context(self.at, head);
+            patch_tensor(site, patch, (n_keys, width), Some(queries), value)?
+        } else if done.uniform {
+            value
+                .mean_keepdim(0)?
+                .broadcast_as((queries.len(), width))?
+                .contiguous()?
+        } else if let Some(patch) = done.attention {
+            let site = Site::Attention(self.at, head);
+            product(
+                &patch_tensor(site, patch, (n_keys, n_keys), Some(queries), value)?,
+                value,
+            )?
+        } else {
+            product(probabilities, value)?
+        };
+        match done.scale {
+            1.0 => Ok(context),
+            scale => Ok(context.affine(f64::from(scale), 0.0)?),
+        }
+    }
+}
+
+impl EncoderLayer {
+    fn head_dim(&self, rows: &Tensor) -> Result<usize, Error> {
+        Ok(rows.dim(D::Minus1)? / self.heads)
+    }
+
+    /// The columns of a head.
+    fn of_head(&self, rows: &Tensor, head: Head) -> Result<Tensor, Error> {
+        let head_dim = self.head_dim(rows)?;
+        Ok(rows.narrow(D::Minus1, head.0 * head_dim, head_dim)?)
+    }
+
+    /// `‖v W_O‖` of each head and key.
+    fn lengths(&self, value: &Tensor) -> Result<Array2<f32>, Error> {
+        let (n_keys, head_dim) = (value.dim(0)?, self.head_dim(value)?);
+        let mut lengths = Array2::zeros((self.heads, n_keys));
+        for head in 0..self.heads {
+            let passed_on = self
+                .output
+                .product_of_inputs(&self.of_head(value, Head(head))?, head * head_dim)?;
+            with_rows(&passed_on, |rows| {
+                for (length, row) in lengths.row_mut(head).iter_mut().zip(rows.outer_iter()) {
+                    *length = row.dot(&row).sqrt();
+                }
+            })?;
+        }
+        Ok(lengths)
+    }
+}
+
+/// Stored activations in the place of a tensor's, the rows at `positions` where there are any.
+fn patch_tensor(
+    site: Site,
+    patch: &Array2<f32>,
+    expected: (usize, usize),
+    positions: Option<&[u32]>,
+    like: &Tensor,
+) -> Result<Tensor, Error> {
+    if patch.dim() != expected {
+        return Err(Error::PatchShape {
+            site,
+            found: patch.dim(),
+            expected,
+        });
+    }
+    let values: Vec<f32> = match positions {
+        Some(positions) => positions
+            .iter()
+            .flat_map(|&row| patch.row(row as usize))
+            .copied()
+            .collect(),
+        None => patch.iter().copied().collect(),
+    };
+    let rows = values.len() / expected.1.max(1);
+    Ok(Tensor::from_vec(values, (rows, expected.1), like.device())?)
+}
+
+/// Shows a matrix, row-major.
+fn with_rows<R>(tensor: &Tensor, show: impl FnOnce(ArrayView2<'_, f32>) -> R) -> Result<R, Error> {
+    let shape = tensor.dims2()?;
+    Ok(with_values(tensor, |values| {
+        show(ArrayView2::from_shape(shape, values).expect("as many values as the shape says"))
+    })?)
 }
 
 /// `x Wᵀ + b`.
@@ -259,13 +526,16 @@ impl Linear {
     /// `x Wᵀ`, for callers that add the bias together with something else.
     pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         // The transpose is a view: the product packs its operands anyhow.
-        x.matmul(&self.weight.t()?)
+        product(x, &self.weight.t()?)
     }
 
     pub(crate) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let y = self.product(x)?;
-        add_bias(&y, &self.bias)?;
-        Ok(y)
+        biased(self.product(x)?, &self.bias)
+    }
+
+    /// What the map makes of parts of its input alone, without the bias: the product of `x` with those of its columns.
+    fn product_of_inputs(&self, x: &Tensor, first: usize) -> candle_core::Result<Tensor> {
+        product(x, &self.weight.narrow(1, first, x.dim(1)?)?.t()?)
     }
 }
 

@@ -1,7 +1,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use scfm_core::GeneId;
+use scfm_core::{GeneId, ModelEdge};
+
+use crate::{Device, Site};
 
 /// What can be wrong with a checkpoint, its dictionaries, or cells handed to a model.
 #[derive(Debug, thiserror::Error)]
@@ -271,6 +273,55 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// A device that is not there, or not built in.
+    #[error(
+        "{device}: cannot be used: {source}; compute on the cpu, or build with the feature of the device"
+    )]
+    Device {
+        /// The device.
+        device: Device,
+        /// Why.
+        source: candle_core::Error,
+    },
+    /// A text that names no place in a model.
+    #[error(
+        "{name:?} is no place in a model; expected embeddings, layer.<l>.head.<h>.attention, layer.<l>.head.<h>.context, \
+         layer.<l>.mlp or layer.<l>.hidden"
+    )]
+    SiteName {
+        /// The text.
+        name: String,
+    },
+    /// A place that the model does not have.
+    #[error("the model has no {site}; its layers are 0 to {}, its heads 0 to {}", n_layers - 1, n_heads - 1)]
+    NoSite {
+        /// The place.
+        site: Site,
+        /// Number of layers.
+        n_layers: usize,
+        /// Number of heads of a layer.
+        n_heads: usize,
+    },
+    /// Stored activations of another shape than those that they are to replace.
+    #[error("the activations to put at {site} have shape {found:?}, those of the cell {expected:?}")]
+    PatchShape {
+        /// Where they are to be put.
+        site: Site,
+        /// Their shape.
+        found: (usize, usize),
+        /// The shape that the cell asks for.
+        expected: (usize, usize),
+    },
+    /// Edges that the model does not have.
+    #[error("the model has no {edge}; its layers are 0 to {}, its heads 0 to {}", n_layers - 1, n_heads - 1)]
+    NoEdge {
+        /// The edges.
+        edge: ModelEdge,
+        /// Number of layers.
+        n_layers: usize,
+        /// Number of heads of a layer.
+        n_heads: usize,
+    },
     /// Attention that overflowed.
     #[error(
         "cell {cell}: attention of layer {layer} is not finite; the weights overflow in 32-bit arithmetic"
@@ -298,16 +349,25 @@ pub enum Error {
         "attention sums cannot be added: the sum or the number of cells of a pair is too large for its integer"
     )]
     SumOverflow,
-    /// A sum that cannot come from attention over so many cells.
+    /// A score of a cell that the sums do not take.
     #[error(
-        "the attention sum of {source_gene} → {target_gene} is {sum} over {n_cells} cells; expected a number from 0 to 2⁴⁰ \
-         a cell"
+        "cell {cell}: a score of {edge} is not finite, or beyond ±1024; are these the weights of a trained model?"
+    )]
+    Score {
+        /// Row of the cell.
+        cell: usize,
+        /// The edges.
+        edge: ModelEdge,
+    },
+    /// A sum that cannot come from so many cells.
+    #[error(
+        "the sum of {edge} of {} → {} is {sum} over {n_cells} cells, in units of 2⁻⁴⁰, which no cells can have", pair.0, pair.1
     )]
     Sum {
-        /// The source gene.
-        source_gene: GeneId,
-        /// The target gene.
-        target_gene: GeneId,
+        /// The edges.
+        edge: ModelEdge,
+        /// The source and the target gene.
+        pair: Box<(GeneId, GeneId)>,
         /// The sum, in units of 2⁻⁴⁰.
         sum: i64,
         /// Number of cells that hold both genes.

@@ -2,12 +2,13 @@ use std::borrow::Borrow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use candle_core::Tensor;
 use ndarray::Array2;
-use scfm_core::{EdgeKind, EdgeMatrix, Layer, Orientation, Panel};
+use scfm_core::{EdgeMatrix, Layer, Measure, ModelEdge, Orientation, Panel};
 
-use crate::encoder::AttentionBlock;
-use crate::layer_sums::{ONE, checked_add, mean_score};
-use crate::{Error, LayerSums, TokenPanel, TokenisedCell, Transformer};
+use crate::cell_sums::{CellSums, Places};
+use crate::edge_sums::{attention_of, checked_add};
+use crate::{EdgeSums, Error, Interventions, TokenPanel, TokenisedCell, Transformer};
 
 /// What the score of a pair is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,64 +17,134 @@ pub enum AbsentPairs {
     /// cell holds is missing.
     #[default]
     Missing,
-    /// The number of all cells: a cell without the pair counts as attention 0, so that the score also measures
+    /// The number of all cells: a cell without the pair counts as score 0, so that the score also measures
     /// how often the two genes are detected together.
     Zero,
 }
 
-/// Attention edges of a set of cells.
+/// Edges of a set of cells.
 #[derive(Debug, Clone)]
 pub struct Extraction {
-    /// For each layer the attention averaged over heads and cells, `NaN` where it is missing.
-    pub layers: Vec<EdgeMatrix>,
+    /// What was asked for, in that order: scores averaged over cells, `NaN` where they are missing.
+    pub edges: Vec<EdgeMatrix>,
     /// Number of cells that hold both genes, `[source, target]`.
     pub n_cells: Array2<u32>,
     /// Number of all cells that were read.
     pub cells_read: usize,
 }
 
-/// Sums of attention over cells, between the genes of two panels: what is left of the cells once they are read.
+/// Sums of a model's scores over cells, between the genes of two panels: what is left of the cells once they are read.
 ///
-/// The probabilities of a layer are averaged over its heads, rounded once per cell and pair to a multiple of
-/// 2⁻⁴⁰ and summed as integers. Integer sums do not depend on the order of the terms: however the cells are split
-/// among threads or among sums that are later [merged](AttentionSums::merge), the result has the same bits.
-/// Memory is L · sources · targets · 8 bytes, whatever the number of cells.
+/// Every score of a cell, averaged over the heads of a layer where it is of a layer, is rounded once to a multiple of
+/// 2⁻⁴⁰ and summed as an integer. Integer sums do not depend on the order of the terms: however the cells are split
+/// among threads or among sums that are later [merged](AttentionSums::merge), the result has the same bits. Memory is 8
+/// bytes for each pair of the panels and kind of edges, whatever the number of cells. Sums over some of the cells, by
+/// condition or cell state, are sums of their own: [`add_by_group`] fills several in one go, and merged they are the whole.
 #[derive(Debug)]
 pub struct AttentionSums {
     sources: TokenPanel,
     targets: TokenPanel,
     orientation: Orientation,
+    n_layers: usize,
     n_heads: usize,
-    /// By layer and query gene, the sums over key genes. A lock for each row, since cells of several threads meet
-    /// in the same sums and a copy for each thread would multiply the memory.
-    layers: Vec<Vec<Mutex<Vec<i64>>>>,
+    slots: Vec<Slot>,
     /// By query gene, the number of cells with both genes, over key genes.
     n_cells: Vec<Mutex<Vec<u32>>>,
     cells_read: usize,
 }
 
+/// The sums of one kind of edges.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) edge: ModelEdge,
+    /// By query gene, over key genes. A lock for each row, since cells of several threads meet in the same sums and a copy
+    /// for each thread would multiply the memory.
+    rows: Vec<Mutex<Vec<i64>>>,
+}
+
+impl Slot {
+    /// Adds a cell's scores of a query gene with some of the key genes; false where a sum leaves 64 bits.
+    pub(crate) fn add(&self, query: usize, keys: &[usize], scores: &[i64]) -> bool {
+        let mut row = self.rows[query].lock().expect("no thread panicked");
+        let mut overflowed = false;
+        for (&key, &score) in keys.iter().zip(scores) {
+            let (sum, overflow) = row[key].overflowing_add(score);
+            row[key] = sum;
+            overflowed |= overflow;
+        }
+        !overflowed
+    }
+}
+
 impl AttentionSums {
-    /// Sums over no cell yet, for the layers of `model`.
+    /// Sums over no cell yet of the attention of each layer of `model`, averaged over its heads.
     pub fn new(
         model: &impl Transformer,
         sources: TokenPanel,
         targets: TokenPanel,
         orientation: Orientation,
     ) -> Self {
+        let layers = (0..model.n_layers()).map(|layer| ModelEdge::of_layer(Measure::Attention, Layer(layer)));
+        Self::of(model, layers, sources, targets, orientation).expect("the model has its own layers")
+    }
+
+    /// Sums over no cell yet of the edges that are asked for. A [standard error](Measure::StandardError) brings the
+    /// attention with it that it is of. Nothing is computed beyond the last layer that is asked for.
+    ///
+    /// # Errors
+    /// [`Error::NoEdge`] for a layer or head that `model` does not have, and for edges of one head over all layers or
+    /// standard errors over all layers.
+    pub fn of(
+        model: &impl Transformer,
+        edges: impl IntoIterator<Item = ModelEdge>,
+        sources: TokenPanel,
+        targets: TokenPanel,
+        orientation: Orientation,
+    ) -> Result<Self, Error> {
+        let (n_layers, n_heads) = (model.n_layers(), model.n_heads());
         let (queries, keys) = by_role(orientation, sources.panel().len(), targets.panel().len());
-        let rows = || (0..queries).map(|_| Mutex::new(vec![0; keys])).collect();
-        Self {
-            layers: (0..model.n_layers()).map(|_| rows()).collect(),
+        let mut kinds: Vec<ModelEdge> = Vec::new();
+        for edge in edges {
+            let has_layer = edge.layer.map_or(
+                edge.head.is_none() && edge.measure != Measure::StandardError,
+                |layer| layer.0 < n_layers,
+            );
+            if !has_layer || edge.head.is_some_and(|head| head.0 >= n_heads) {
+                return Err(Error::NoEdge {
+                    edge,
+                    n_layers,
+                    n_heads,
+                });
+            }
+            let attention = (edge.measure == Measure::StandardError).then(|| attention_of(edge));
+            for edge in attention.into_iter().chain([edge]) {
+                if !kinds.contains(&edge) {
+                    kinds.push(edge);
+                }
+            }
+        }
+        let slot = |edge| Slot {
+            edge,
+            rows: (0..queries).map(|_| Mutex::new(vec![0; keys])).collect(),
+        };
+        Ok(Self {
+            slots: kinds.into_iter().map(slot).collect(),
             n_cells: (0..queries).map(|_| Mutex::new(vec![0; keys])).collect(),
-            n_heads: model.n_heads(),
+            n_layers,
+            n_heads,
             cells_read: 0,
             sources,
             targets,
             orientation,
-        }
+        })
     }
 
-    /// Adds the attention of `cells`, read in parallel on the current rayon pool. The iterator is drawn from as
+    /// What is summed.
+    pub fn edges(&self) -> impl Iterator<Item = ModelEdge> {
+        self.slots.iter().map(|slot| slot.edge)
+    }
+
+    /// Adds the scores of `cells`, read in parallel on the current rayon pool. The iterator is drawn from as
     /// cells are needed, so that cells can be streamed (it must not use rayon itself: other threads wait for it);
     /// `progress` hears how many are done.
     ///
@@ -92,44 +163,53 @@ impl AttentionSums {
     where
         C: IntoIterator<Item: Borrow<M::Cell>, IntoIter: Send>,
     {
-        assert_eq!(
-            (model.n_layers(), model.n_heads()),
-            (self.layers.len(), self.n_heads),
-            "sums for this model"
-        );
+        self.add_under(model, &Interventions::none(), cells, progress)
+    }
+
+    /// [`AttentionSums::add`] while something is done to the model.
+    ///
+    /// # Errors
+    /// As there; [`Error::NoSite`] for a part that the model does not have, [`Error::PatchShape`] for stored activations of
+    /// another cell.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn add_under<M: Transformer, C>(
+        &mut self,
+        model: &M,
+        interventions: &Interventions,
+        cells: C,
+        progress: impl Fn(usize) + Sync,
+    ) -> Result<(), Error>
+    where
+        C: IntoIterator<Item: Borrow<M::Cell>, IntoIter: Send>,
+    {
+        let cells = cells.into_iter().map(|cell| (0, cell));
+        add_by_group(std::slice::from_mut(self), model, interventions, cells, progress)
+    }
+
+    /// Counts `cells` among those that hold their genes, and adds nothing of their attention: what the tutorial of scGPT
+    /// does to the first cell of a condition.
+    pub fn count_only<'a>(&mut self, cells: impl IntoIterator<Item = &'a TokenisedCell>) {
+        for cell in cells {
+            let tokens = cell.tokens.iter().map(|&token| token as usize + 1);
+            let positions = self.positions(tokens.max().unwrap_or(0));
+            self.count(&Places::new(cell, &positions));
+            self.cells_read += 1;
+        }
+    }
+
+    /// Positions in the query and in the key panel of each token.
+    fn positions(&self, n_tokens: usize) -> (Vec<Option<u32>>, Vec<Option<u32>>) {
         let (queries, keys) = by_role(self.orientation, &self.sources, &self.targets);
-        let n_tokens = model.n_tokens();
-        let positions = (queries.positions(n_tokens), keys.positions(n_tokens));
+        (queries.positions(n_tokens), keys.positions(n_tokens))
+    }
 
-        let cells = Mutex::new(cells.into_iter().enumerate());
-        let failure: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-        let (failed, done) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let next = || cells.lock().expect("no thread panicked").next();
-        let worker = || {
-            while !failed.load(Ordering::Relaxed) {
-                let Some((index, cell)) = next() else { break };
-                match self.add_cell(model, cell.borrow(), &positions) {
-                    Ok(()) => progress(done.fetch_add(1, Ordering::Relaxed) + 1),
-                    Err(error) => {
-                        failed.store(true, Ordering::Relaxed);
-                        let mut failure = failure.lock().expect("no thread panicked");
-                        // Cells are drawn in order, so all before this one are drawn and will report too.
-                        if failure.as_ref().is_none_or(|&(first, _)| index < first) {
-                            *failure = Some((index, error));
-                        }
-                    }
-                }
-            }
-        };
-        // One task per thread that draws cells, not one task per cell: a thread that waits inside a matrix product
-        // takes up whatever task it finds, and so never more cells are in memory than there are threads.
-        rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| worker())));
-
-        match failure.into_inner().expect("no thread panicked") {
-            Some((_, error)) => Err(error),
-            None => {
-                self.cells_read += done.into_inner();
-                Ok(())
+    fn count(&self, places: &Places) {
+        for query in places.queries() {
+            let mut row = self.n_cells[query].lock().expect("no thread panicked");
+            for &key in places.keys() {
+                row[key] += 1;
             }
         }
     }
@@ -137,105 +217,51 @@ impl AttentionSums {
     fn add_cell<M: Transformer>(
         &self,
         model: &M,
+        interventions: &Interventions,
         cell_of_model: &M::Cell,
-        (query_positions, key_positions): &(Vec<Option<u32>>, Vec<Option<u32>>),
+        positions: &(Vec<Option<u32>>, Vec<Option<u32>>),
     ) -> Result<(), Error> {
         let cell: &TokenisedCell = cell_of_model.as_ref();
-        // In the order of the panel, so that sums are written from left to right.
-        let in_panel = |positions: &[Option<u32>]| {
-            let mut genes: Vec<(usize, u32)> = cell
-                .tokens
-                .iter()
-                .zip(0..)
-                .filter_map(|(&token, place)| {
-                    Some((*positions.get(token as usize)?.as_ref()? as usize, place))
-                })
-                .collect();
-            genes.sort_unstable();
-            genes
-        };
-        let (queries, keys) = (in_panel(query_positions), in_panel(key_positions));
-        if queries.is_empty() || keys.is_empty() {
+        let places = Places::new(cell, positions);
+        // Also a cell without a pair is looked at: whether the model can read it should not depend on the panel.
+        let hidden = model.embed(cell_of_model)?;
+        if places.is_empty() {
             return Ok(());
         }
-        for &(query, _) in &queries {
-            let mut row = self.n_cells[query].lock().expect("no thread panicked");
-            for &(key, _) in &keys {
-                row[key] += 1;
-            }
-        }
-
-        let mut query_of_place = vec![None; cell.tokens.len()];
-        for &(query, place) in &queries {
-            query_of_place[place as usize] = Some(query);
-        }
-        let mut last_queries: Vec<u32> = queries.iter().map(|&(_, place)| place).collect();
-        last_queries.sort_unstable();
-
-        let (last_head, scale) = (self.n_heads - 1, ONE / self.n_heads as f64);
-        let mut head_sums: Vec<f32> = Vec::new();
-        let mut overflow = None;
-        let observe = |layer: usize, block: AttentionBlock<'_>| {
-            if block.head.0 == 0 {
-                head_sums.clear();
-                head_sums.resize(block.queries.len() * keys.len(), 0.0);
-            }
-            let rows = block.queries.iter().zip(block.probabilities.outer_iter());
-            for ((&place, probabilities), sums) in rows.zip(head_sums.chunks_exact_mut(keys.len())) {
-                let Some(query) = query_of_place[place as usize] else {
-                    continue;
-                };
-                let probabilities = probabilities.to_slice().expect("rows of a block are contiguous");
-                for (sum, &(_, key_place)) in sums.iter_mut().zip(&keys) {
-                    *sum += probabilities[key_place as usize];
-                }
-                if block.head.0 == last_head {
-                    // A row with one value that is not finite is NaN as a whole, since softmax divides by its sum.
-                    if sums[0].is_nan() {
-                        overflow.get_or_insert(layer);
-                    }
-                    let mut row = self.layers[layer][query].lock().expect("no thread panicked");
-                    for (&sum, &(key, _)) in sums.iter().zip(&keys) {
-                        row[key] += (f64::from(sum) * scale).round_ties_even() as i64;
-                    }
-                }
-            }
-        };
-        let hidden = model.embed(cell_of_model)?;
-        model.encoder().observe(hidden, &last_queries, observe)?;
-        match overflow {
-            Some(layer) => Err(Error::NotFinite {
-                cell: cell.cell,
-                layer,
-            }),
-            None => Ok(()),
-        }
+        self.count(&places);
+        let order: Vec<u32> = places.order.iter().map(|&place| place as u32).collect();
+        let hidden = hidden.index_select(&Tensor::new(order, hidden.device())?, 0)?;
+        let interventions = interventions.reordered(&places.order)?;
+        let last_places = places.needed(self.edges().map(|edge| edge.measure));
+        let mut sums = CellSums::new(cell.cell, &self.slots, (self.n_layers, self.n_heads), &places);
+        model
+            .encoder()
+            .observe(hidden, &interventions, &last_places, &mut sums)?;
+        sums.finish()
     }
 
     /// Adds the sums over other cells.
     ///
     /// # Errors
-    /// [`Error::Merge`] for sums over other panels, another orientation or a model of another shape;
+    /// [`Error::Merge`] for sums of other edges, over other panels, another orientation or a model of another shape;
     /// [`Error::SumOverflow`] where the cells are too many, and the sums are then of no further use.
     pub fn merge(&mut self, other: Self) -> Result<(), Error> {
         for (what, same) in [
             ("source panels", self.sources == other.sources),
             ("target panels", self.targets == other.targets),
             ("orientations", self.orientation == other.orientation),
-            ("numbers of layers", self.layers.len() == other.layers.len()),
+            ("numbers of layers", self.n_layers == other.n_layers),
             ("numbers of heads", self.n_heads == other.n_heads),
+            ("kinds of edges", self.edges().eq(other.edges())),
         ] {
             if !same {
                 return Err(Error::Merge { what });
             }
         }
-        for (mine, theirs) in self
-            .layers
-            .iter_mut()
-            .flatten()
-            .zip(other.layers.into_iter().flatten())
-        {
-            add_rows(mine, theirs, |a, b| i64::checked_add(*a, *b))?;
+        for (mine, theirs) in self.slots.iter_mut().zip(other.slots) {
+            for (mine, theirs) in mine.rows.iter_mut().zip(theirs.rows) {
+                add_rows(mine, theirs, |a, b| i64::checked_add(*a, *b))?;
+            }
         }
         for (mine, theirs) in self.n_cells.iter_mut().zip(other.n_cells) {
             add_rows(mine, theirs, |a, b| u32::checked_add(*a, *b))?;
@@ -244,14 +270,21 @@ impl AttentionSums {
         Ok(())
     }
 
-    /// The sums of one layer, `[source, target]`, to be stored and added up elsewhere.
+    /// The sums of one kind of edges, `[source, target]`, to be stored and added up elsewhere.
     ///
     /// # Panics
-    /// When the model has no such layer.
-    pub fn layer_sums(&self, layer: Layer) -> LayerSums {
+    /// When these edges were not asked for.
+    pub fn sums(&self, edge: ModelEdge) -> EdgeSums {
+        let slot = self.slots.iter().find(|slot| slot.edge == edge);
         let (sources, targets) = (self.sources.panel(), self.targets.panel());
-        let sums = oriented(self.orientation, sources, targets, &self.layers[layer.0]);
-        LayerSums::new(layer, sources.clone(), targets.clone(), sums)
+        let rows = &slot.expect("edges that were asked for").rows;
+        let sums = oriented(self.orientation, sources, targets, rows);
+        EdgeSums::new(edge, sources.clone(), targets.clone(), sums)
+    }
+
+    /// The source and the target genes.
+    pub fn panels(&self) -> (&Panel, &Panel) {
+        (self.sources.panel(), self.targets.panel())
     }
 
     /// Number of cells that hold both genes, `[source, target]`.
@@ -269,44 +302,118 @@ impl AttentionSums {
         self.cells_read
     }
 
-    /// The mean attention of every pair, one edge matrix per layer.
-    ///
-    /// A gene that attends to itself is a pair like any other. Genes without a token are missing from every pair.
-    /// The sums stay as they are: more cells can be added and the mean taken again.
-    pub fn mean(&self, absent: AbsentPairs) -> Extraction {
-        let (sources, targets) = (self.sources.panel(), self.targets.panel());
-        let known = |panel: &TokenPanel, position: usize| panel.tokens()[position].is_some();
-        let n_cells = self.n_cells();
-        let layers = self.layers.iter().enumerate().map(|(layer, rows)| {
-            let sums = oriented(self.orientation, sources, targets, rows);
-            let mean = |pair: (usize, usize)| {
-                let n = match absent {
-                    AbsentPairs::Missing => n_cells[pair] as usize,
-                    AbsentPairs::Zero if known(&self.sources, pair.0) && known(&self.targets, pair.1) => {
-                        self.cells_read
-                    }
-                    AbsentPairs::Zero => 0,
+    /// What the sum of each pair is divided by, `[source, target]`; 0 where the score is missing.
+    pub fn divisors(&self, absent: AbsentPairs) -> Array2<u32> {
+        let mut divisors = self.n_cells();
+        if absent == AbsentPairs::Zero {
+            let known = |panel: &TokenPanel, position: usize| panel.tokens()[position].is_some();
+            for ((source, target), n) in divisors.indexed_iter_mut() {
+                *n = match known(&self.sources, source) && known(&self.targets, target) {
+                    true => self.cells_read as u32,
+                    false => 0,
                 };
-                mean_score(sums[pair], n)
-            };
-            let scores = Array2::from_shape_fn(sums.dim(), mean);
-            EdgeMatrix::new(
-                EdgeKind::Attention(Layer(layer)),
-                sources.clone(),
-                targets.clone(),
-                scores,
-            )
-            .expect("a score for every pair of the panels")
+            }
+        }
+        divisors
+    }
+
+    /// The mean score of every pair, one edge matrix for each kind of edges.
+    ///
+    /// A gene that attends to itself is a pair like any other. Genes without a token are missing from every pair. A
+    /// standard error is over the cells that hold both genes, whatever the rule for the others.
+    /// The sums stay as they are: more cells can be added and the mean taken again.
+    ///
+    /// # Errors
+    /// [`Error::Sum`], which sums of cells do not meet.
+    pub fn mean(&self, absent: AbsentPairs) -> Result<Extraction, Error> {
+        let (n_cells, divisors) = (self.n_cells(), self.divisors(absent));
+        let edges = self.edges().map(|edge| match edge.measure {
+            Measure::StandardError => self
+                .sums(edge)
+                .standard_error(&self.sums(attention_of(edge)), &n_cells),
+            _ => self.sums(edge).mean(&divisors),
         });
-        Extraction {
-            layers: layers.collect(),
-            n_cells: n_cells.clone(),
+        Ok(Extraction {
+            edges: edges.collect::<Result<_, _>>()?,
+            n_cells,
             cells_read: self.cells_read,
+        })
+    }
+}
+
+/// Adds the scores of cells to the sums of the group that each belongs to, by its index in `sums`, while `interventions`
+/// are done to the model: groups are filled in one pass, in parallel across them.
+///
+/// # Errors
+/// As [`AttentionSums::add_under`].
+///
+/// # Panics
+/// As there, and for a group that there are no sums of.
+pub fn add_by_group<M: Transformer, C, B>(
+    sums: &mut [AttentionSums],
+    model: &M,
+    interventions: &Interventions,
+    cells: C,
+    progress: impl Fn(usize) + Sync,
+) -> Result<(), Error>
+where
+    C: IntoIterator<Item = (usize, B), IntoIter: Send>,
+    B: Borrow<M::Cell>,
+{
+    let (n_layers, n_heads) = (model.n_layers(), model.n_heads());
+    interventions.check(n_layers, n_heads)?;
+    let mut positions = Vec::new();
+    for sums in &*sums {
+        assert_eq!(
+            (n_layers, n_heads),
+            (sums.n_layers, sums.n_heads),
+            "sums for this model"
+        );
+        positions.push(sums.positions(model.n_tokens()));
+    }
+
+    let cells = Mutex::new(cells.into_iter().enumerate());
+    let failure: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let (failed, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let done_of_groups: Vec<AtomicUsize> = sums.iter().map(|_| AtomicUsize::new(0)).collect();
+    let next = || cells.lock().expect("no thread panicked").next();
+    let worker = || {
+        while !failed.load(Ordering::Relaxed) {
+            let Some((index, (group, cell))) = next() else {
+                break;
+            };
+            match sums[group].add_cell(model, interventions, cell.borrow(), &positions[group]) {
+                Ok(()) => {
+                    done_of_groups[group].fetch_add(1, Ordering::Relaxed);
+                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                }
+                Err(error) => {
+                    failed.store(true, Ordering::Relaxed);
+                    let mut failure = failure.lock().expect("no thread panicked");
+                    // Cells are drawn in order, so all before this one are drawn and will report too.
+                    if failure.as_ref().is_none_or(|&(first, _)| index < first) {
+                        *failure = Some((index, error));
+                    }
+                }
+            }
+        }
+    };
+    // One task per thread that draws cells, not one task per cell, so that never more cells are in memory than there are
+    // threads.
+    rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| worker())));
+
+    match failure.into_inner().expect("no thread panicked") {
+        Some((_, error)) => Err(error),
+        None => {
+            for (sums, done) in sums.iter_mut().zip(done_of_groups) {
+                sums.cells_read += done.into_inner();
+            }
+            Ok(())
         }
     }
 }
 
-/// Attention edges of `cells` between two panels: [`AttentionSums`] made, filled and divided.
+/// Attention edges of `cells` between two panels, one for each layer: [`AttentionSums`] made, filled and divided.
 ///
 /// # Errors
 /// Those of [`AttentionSums::add`].
@@ -324,7 +431,7 @@ where
 {
     let mut sums = AttentionSums::new(model, sources, targets, orientation);
     sums.add(model, cells, progress)?;
-    Ok(sums.mean(absent))
+    sums.mean(absent)
 }
 
 /// (queries, keys) of (sources, targets).

@@ -7,6 +7,8 @@
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor};
 use pulp::Arch;
 
+use crate::edge_sums::{LARGEST, ONE};
+
 const LANES: usize = 16;
 
 /// Replaces each row of `scores` by `softmax(scale · row)`.
@@ -134,6 +136,26 @@ impl Norm {
             *x = (*x - mean) * inverse * w + b;
         }
     }
+}
+
+/// `factor · value`, squared where that is asked for, in units of 2⁻⁴⁰, rounded to the nearest, ties to even. False where
+/// one of them is not finite or beyond ±1024; what was written is then of no use.
+pub(crate) fn to_fixed_point(values: &[f32], factor: f64, squared: bool, fixed: &mut [i64]) -> bool {
+    // 1.5·2⁵²: added to a smaller number it leaves no bits below one, and the integer stands in the low bits of the sum.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut all_fit = true;
+            for (fixed, &value) in fixed.iter_mut().zip(values) {
+                let value = f64::from(value) * factor;
+                let value = if squared { value * value } else { value };
+                all_fit &= value.abs() <= LARGEST;
+                *fixed = (value * ONE + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i64;
+            }
+            all_fit
+        },
+    )
 }
 
 #[inline(always)]
@@ -391,6 +413,23 @@ mod tests {
                     .iter()
                     .any(|x| x.is_nan())
             );
+        }
+    }
+
+    #[test]
+    fn fixed_point_rounds_to_the_nearest_and_refuses_what_it_cannot_hold() {
+        let values = [0.0f32, 1.0, 0.3, -0.3, 1e-9, 1e-13, 1000.0, -1000.0];
+        for (factor, squared) in [(1.0, false), (1.0 / 3.0, false), (0.01, true)] {
+            let mut fixed = [7; 8];
+            assert!(to_fixed_point(&values, factor, squared, &mut fixed));
+            for (&value, fixed) in values.iter().zip(fixed) {
+                let value = f64::from(value) * factor;
+                let exact = if squared { value * value } else { value } * ONE;
+                assert_eq!(fixed, exact.round_ties_even() as i64, "{value}");
+            }
+        }
+        for wrong in [f32::NAN, f32::INFINITY, -2000.0] {
+            assert!(!to_fixed_point(&[0.5, wrong], 1.0, false, &mut [0; 2]));
         }
     }
 

@@ -29,9 +29,9 @@
 //! let (cells, ledger) = tokenizer.cells(&counts)?;
 //! let edges = extract(&model, &cells, panel.clone(), panel, Orientation::Query, AbsentPairs::Missing, |_| ())?;
 //!
-//! assert_eq!(edges.layers.len(), 2);
-//! assert!(edges.layers[1].get(Source(0), Target(2)).is_some());
-//! assert_eq!(edges.layers[1].get(Source(1), Target(2)), None); // no cell holds both
+//! assert_eq!(edges.edges.len(), 2);
+//! assert!(edges.edges[1].get(Source(0), Target(2)).is_some());
+//! assert_eq!(edges.edges[1].get(Source(1), Target(2)), None); // no cell holds both
 //! # let _ = ledger;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -60,7 +60,7 @@
 //! let (cells, _) = tokenizer.cells(&counts, &[0, 1])?;
 //! assert_eq!(cells[0].values(), [-2.0, 50.0, 1.0]); // <cls>, the highest count, the lowest
 //! let edges = extract(&model, &cells, panel.clone(), panel, Orientation::Query, AbsentPairs::Missing, |_| ())?;
-//! assert!(edges.layers[1].get(Source(0), Target(2)).is_some());
+//! assert!(edges.edges[1].get(Source(0), Target(2)).is_some());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -88,23 +88,36 @@
 //! ```
 
 mod cell;
+mod cell_sums;
+mod device;
+mod edge_sums;
 mod encoder;
 mod error;
 mod extraction;
 mod folder;
 pub mod geneformer;
+mod interventions;
 mod kernels;
-mod layer_sums;
+mod nulls;
 mod panel;
+mod product;
 pub mod scgpt;
+mod site;
+mod steps;
+mod trace;
 mod transformer;
 mod vocabulary;
 mod weights;
 
 pub use cell::{TokenisedCell, ValuedCell};
+pub use device::Device;
+pub use edge_sums::{EdgeSums, add_pair_counts};
 pub use error::Error;
-pub use extraction::{AbsentPairs, AttentionSums, Extraction, extract};
-pub use layer_sums::{LayerSums, add_pair_counts};
+pub use extraction::{AbsentPairs, AttentionSums, Extraction, add_by_group, extract};
+pub use interventions::Interventions;
+pub use nulls::{TokenShuffle, permute_expression};
 pub use panel::TokenPanel;
+pub use site::Site;
+pub use trace::Activations;
 pub use transformer::Transformer;
 pub use weights::Weights;

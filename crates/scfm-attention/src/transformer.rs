@@ -1,7 +1,8 @@
 use candle_core::Tensor;
 
 use crate::encoder::Encoder;
-use crate::{Error, TokenisedCell};
+use crate::trace::{Activations, trace};
+use crate::{Error, Interventions, Site, TokenisedCell};
 
 /// A model that reads cells as sequences of genes and whose attention can be extracted. Immutable and shared among
 /// threads.
@@ -23,6 +24,21 @@ pub trait Transformer: Sync {
     /// Number of attention heads H of a layer.
     fn n_heads(&self) -> usize {
         self.encoder().n_heads()
+    }
+
+    /// The activations at `sites` while the model reads a cell under `interventions`, by where they were read. Nothing is
+    /// computed beyond the last of them.
+    ///
+    /// # Errors
+    /// For a cell that the model cannot read; [`Error::NoSite`] for a place that it does not have; [`Error::PatchShape`]
+    /// for stored activations of another cell.
+    fn trace(
+        &self,
+        cell: &Self::Cell,
+        sites: &[Site],
+        interventions: &Interventions,
+    ) -> Result<Activations, Error> {
+        trace(self.encoder(), self.embed(cell)?, sites, interventions)
     }
 
     #[doc(hidden)]

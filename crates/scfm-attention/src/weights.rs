@@ -226,6 +226,18 @@ impl Weights {
         Ok(())
     }
 
+    /// The same weights in the memory of a device.
+    pub(crate) fn on(&self, device: crate::Device) -> Result<Self, Error> {
+        let mut weights = self.clone();
+        if device != crate::Device::Cpu {
+            let device = device.open()?;
+            for tensor in weights.tensors.values_mut() {
+                *tensor = tensor.to_device(&device)?;
+            }
+        }
+        Ok(weights)
+    }
+
     /// Where the weights come from, for messages.
     pub fn origin(&self) -> &str {
         &self.origin

@@ -11,7 +11,7 @@ use scfm_attention::geneformer::{Checkpoint, Geneformer};
 use scfm_attention::{
     AbsentPairs, AttentionSums, Error, Extraction, TokenPanel, TokenisedCell, add_pair_counts, extract,
 };
-use scfm_core::{EdgeKind, EdgeMatrix, Layer, Orientation, Panel};
+use scfm_core::{EdgeKind, EdgeMatrix, Layer, Measure, ModelEdge, Orientation, Panel};
 
 const N_GENES: usize = 30;
 
@@ -47,7 +47,7 @@ fn run(cells: &[TokenisedCell], orientation: Orientation, absent: AbsentPairs) -
 /// Equal to the last bit, `NaN` included.
 fn assert_same(a: &Extraction, b: &Extraction) {
     let bits = |e: &Extraction| -> Vec<u32> {
-        e.layers
+        e.edges
             .iter()
             .flat_map(EdgeMatrix::scores)
             .map(|score| score.to_bits())
@@ -92,8 +92,8 @@ fn edges_are_the_mean_over_heads_and_cells_of_full_attention() {
         }
         assert_eq!(found.n_cells, n_cells);
         assert_eq!(found.cells_read, cells.len());
-        for (layer, (found, sums)) in found.layers.iter().zip(&sums).enumerate() {
-            assert_eq!(found.kind(), EdgeKind::Attention(Layer(layer)));
+        for (layer, (found, sums)) in found.edges.iter().zip(&sums).enumerate() {
+            assert_eq!(found.kind(), EdgeKind::attention(Layer(layer)));
             for ((pair, &score), &n) in found.scores().indexed_iter().zip(&n_cells) {
                 let unknown = sources.tokens()[pair.0].is_none() || targets.tokens()[pair.1].is_none();
                 let divisor = if absent == AbsentPairs::Zero {
@@ -113,7 +113,7 @@ fn edges_are_the_mean_over_heads_and_cells_of_full_attention() {
             }
         }
         // Gene 3 attends to itself, which is a pair like any other.
-        assert!(found.layers[0].scores()[[1, 2]] > 0.0);
+        assert!(found.edges[0].scores()[[1, 2]] > 0.0);
     }
 }
 
@@ -145,7 +145,7 @@ fn neither_threads_nor_shards_nor_the_order_of_cells_change_a_bit() {
         sums.add(&model(), shard.iter().cloned(), |_| ()).unwrap();
         merged.merge(sums).unwrap();
     }
-    assert_same(&merged.mean(AbsentPairs::Missing), &expected);
+    assert_same(&merged.mean(AbsentPairs::Missing).unwrap(), &expected);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_other_orientation_is_the_transpose_with_panels_swapped() {
     )
     .unwrap();
     assert_eq!(key.n_cells, swapped.n_cells.t());
-    for (a, b) in key.layers.iter().zip(&swapped.layers) {
+    for (a, b) in key.edges.iter().zip(&swapped.edges) {
         for (a, b) in a.scores().iter().zip(b.scores().t()) {
             assert_eq!(a.to_bits(), b.to_bits());
         }
@@ -308,12 +308,13 @@ proptest! {
         let mut n_cells = subset.n_cells();
         add_pair_counts(&mut n_cells, &others.n_cells()).unwrap();
         let layers = (0..3).map(|layer| {
-            let mut total = subset.layer_sums(Layer(layer));
-            total.add(&others.layer_sums(Layer(layer))).unwrap();
+            let edge = ModelEdge::of_layer(Measure::Attention, Layer(layer));
+            let mut total = subset.sums(edge);
+            total.add(&others.sums(edge)).unwrap();
             total.mean(&n_cells).unwrap()
         });
         let stored = Extraction {
-            layers: layers.collect(),
+            edges: layers.collect(),
             cells_read: subset.cells_read() + others.cells_read(),
             n_cells,
         };
@@ -321,6 +322,6 @@ proptest! {
 
         let mut merged = subset;
         merged.merge(others).unwrap();
-        assert_same(&merged.mean(AbsentPairs::Missing), &expected);
+        assert_same(&merged.mean(AbsentPairs::Missing).unwrap(), &expected);
     }
 }

@@ -162,10 +162,10 @@ fn frames_are_keys_but_never_genes_of_an_edge() {
     let attention = model.attention(&cells[0].tokens).unwrap();
     let (query, key) = (cells[0].columns[1].unwrap(), cells[0].columns[2].unwrap());
     let expected: f32 = (0..2).map(|head| attention[1][[head, 1, 2]]).sum::<f32>() / 2.0;
-    let found = edges.layers[1].get(scfm_core::Source(query as usize), scfm_core::Target(key as usize));
+    let found = edges.edges[1].get(scfm_core::Source(query as usize), scfm_core::Target(key as usize));
     assert!((found.unwrap() - expected).abs() < 1e-6, "{found:?} {expected}");
     let row: f32 = (0..counts.genes().len())
-        .filter_map(|gene| edges.layers[1].get(scfm_core::Source(query as usize), scfm_core::Target(gene)))
+        .filter_map(|gene| edges.edges[1].get(scfm_core::Source(query as usize), scfm_core::Target(gene)))
         .sum();
     assert!(
         row < 1.0 - 1e-3,

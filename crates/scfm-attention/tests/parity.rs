@@ -1,5 +1,7 @@
 //! Agreement with `BertForMaskedLM` of transformers 4.46.3 on `golden/bert`, which `golden/generate_bert.py` made.
 
+mod agreement;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -35,17 +37,7 @@ impl Golden {
     }
 
     fn assert_close(&self, name: &str, found: &[f32], tolerance: f32) {
-        let expected: Vec<f32> = self.expected[name].flatten_all().unwrap().to_vec1().unwrap();
-        assert_eq!(found.len(), expected.len(), "{name}");
-        let largest = found
-            .iter()
-            .zip(&expected)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
-        assert!(largest < tolerance, "{name} differs by {largest}");
-        // Not within tolerance of nothing at all.
-        assert!(expected.iter().any(|x| x.abs() > 100.0 * tolerance), "{name}");
-        eprintln!("{name}: largest difference {largest:e}");
+        agreement::assert_close(name, found, &self.expected[name], tolerance);
     }
 }
 

@@ -1,6 +1,8 @@
 //! scGPT: agreement with the published modules on `golden/scgpt`, which `golden/generate_scgpt.py` made, the spellings
 //! and parts of checkpoints, and what is refused.
 
+mod agreement;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,17 +55,7 @@ impl Expected {
     }
 
     fn assert_close(&self, name: &str, found: &[f32], tolerance: f32) {
-        let expected = numbers(&self.0[name]);
-        assert_eq!(found.len(), expected.len(), "{name}");
-        let largest = found
-            .iter()
-            .zip(&expected)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
-        assert!(largest < tolerance, "{name} differs by {largest}");
-        // Not within tolerance of nothing at all.
-        assert!(expected.iter().any(|x| x.abs() > 100.0 * tolerance), "{name}");
-        eprintln!("{name}: largest difference {largest:e}");
+        agreement::assert_close(name, found, &self.0[name], tolerance);
     }
 
     fn assert_agrees(&self, model: &ScGpt, name: &str, cell: &ValuedCell) {
@@ -430,9 +422,9 @@ fn edges_do_not_depend_on_the_order_of_a_cells_genes_and_are_the_mean_of_full_at
         extract(&model, cells, panels.0, panels.1, orientation, absent, |_| ()).unwrap()
     };
     let found = edges(std::slice::from_ref(&cell));
-    assert_eq!(found.layers.len(), model.n_layers());
+    assert_eq!(found.edges.len(), model.n_layers());
     let maps = model.attention(&cell).unwrap();
-    for (found, map) in found.layers.iter().zip(&maps) {
+    for (found, map) in found.edges.iter().zip(&maps) {
         for ((source, target), score) in found.scores().indexed_iter() {
             let heads = (0..4).map(|head| map[[head, source + 1, target + 1]]);
             let mean = heads.sum::<f32>() / 4.0;
@@ -445,7 +437,7 @@ fn edges_do_not_depend_on_the_order_of_a_cells_genes_and_are_the_mean_of_full_at
         order.iter().map(|&at| cell.tokens()[at]).collect(),
         order.iter().map(|&at| cell.values()[at]).collect(),
     );
-    for (a, b) in found.layers.iter().zip(&edges(&[permuted]).layers) {
+    for (a, b) in found.edges.iter().zip(&edges(&[permuted]).edges) {
         for (a, b) in a.scores().iter().zip(b.scores()) {
             assert!((a - b).abs() < PROBABILITY, "{a} {b}");
         }

@@ -36,7 +36,7 @@ fn screen() -> ScoredCandidates {
     genes.insert(features::MEAN, mean).unwrap();
     let mut scores = || Array2::from_shape_fn((N_PERTURBED, N_TARGETS), |_| normal(&mut rng) as f32);
     let edges = |kind, scores| EdgeMatrix::new(kind, perturbed.clone(), targets.clone(), scores).unwrap();
-    let attention = edges(EdgeKind::Attention(Layer(0)), scores());
+    let attention = edges(EdgeKind::attention(Layer(0)), scores());
     let correlation = edges(EdgeKind::Spearman, scores());
     let positive = Array2::from_shape_fn((N_PERTURBED, N_TARGETS), |(_, g)| {
         rng.random::<f64>() < 1.0 / (1.0 + (-propensity[N_PERTURBED + g]).exp())

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn every_score_is_defined_on_the_pairs_that_remain_and_losses_are_counted() {
         let attention = edges(
-            EdgeKind::Attention(Layer(0)),
+            EdgeKind::attention(Layer(0)),
             array![[0.1, 0.2, f32::NAN, 0.4], [0.5, 0.6, 0.7, 0.8]],
         );
         let correlation = edges(
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_gene_without_finite_features_takes_no_part() {
-        let attention = edges(EdgeKind::Attention(Layer(0)), Array2::ones((2, 4)));
+        let attention = edges(EdgeKind::attention(Layer(0)), Array2::ones((2, 4)));
         let correlation = edges(EdgeKind::Spearman, Array2::ones((2, 4)));
         let partly = genes(array![1.0, 2.0, f64::NAN, 4.0]);
         let candidates =

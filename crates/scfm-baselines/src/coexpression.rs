@@ -176,7 +176,7 @@ mod tests {
         rho.column_mut(7).fill(f32::NAN);
         let reference = Array2::from_shape_fn((N, N), |_| rng.random::<f64>() < 0.1);
         let mapping = coexpression_mapping(
-            &edges(EdgeKind::Attention(Layer(0)), attention),
+            &edges(EdgeKind::attention(Layer(0)), attention),
             &edges(EdgeKind::Spearman, rho),
             reference.view(),
             mean.view(),
@@ -199,7 +199,7 @@ mod tests {
     fn edges_between_two_panels_are_refused() {
         let square = edges(EdgeKind::Spearman, Array2::eye(2));
         let wide = EdgeMatrix::new(
-            EdgeKind::Attention(Layer(2)),
+            EdgeKind::attention(Layer(2)),
             Panel::new(["G0", "G1"]).unwrap(),
             Panel::new(["G1", "G0"]).unwrap(),
             Array2::ones((2, 2)),

@@ -60,7 +60,7 @@ impl World {
             .map(|layer| {
                 let signal = truth.signal.filter(|(carrier, _)| *carrier == layer);
                 edges(
-                    EdgeKind::Attention(Layer(layer)),
+                    EdgeKind::attention(Layer(layer)),
                     signal.map_or(0.0, |(_, strength)| strength),
                 )
             })

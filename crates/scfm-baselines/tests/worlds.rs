@@ -78,7 +78,7 @@ impl World {
         let correlation = Array2::from_shape_fn(shape, |_| rng.random_range(-0.3..0.3f32));
         let of = |kind, scores| EdgeMatrix::new(kind, perturbed.clone(), panel.clone(), scores).unwrap();
         Self {
-            attention: of(EdgeKind::Attention(Layer(0)), attention),
+            attention: of(EdgeKind::attention(Layer(0)), attention),
             correlation: of(EdgeKind::Spearman, correlation),
             responses: Responses::new(perturbed.clone(), panel.clone(), positive).unwrap(),
             genes,

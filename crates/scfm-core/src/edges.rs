@@ -65,12 +65,109 @@ impl FromStr for Orientation {
     }
 }
 
+/// What a model's score of a pair of genes is. Every measure is computed in each cell that holds both genes, and averaged
+/// over cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Measure {
+    /// Attention probability of the key for the query.
+    Attention,
+    /// Standard error over cells of the mean attention probability.
+    StandardError,
+    /// Attention probability times the length of what the key passes on, `p ‖v W_O‖` (Kobayashi et al. 2020,
+    /// arXiv:2004.10102).
+    NormWeighted,
+    /// Cosine of the two genes' context vectors, `softmax(q kᵀ / √d) v` of a head.
+    ValueCosine,
+    /// Inner product of the two genes' context vectors.
+    ValueDot,
+    /// Logits `q kᵀ` as scGPT's tutorial of gene networks ranks them: over the keys of each query, the ranks then over the
+    /// queries of each key, each divided by the number of tokens.
+    RankedLogits,
+}
+
+impl Measure {
+    /// All measures.
+    pub const ALL: [Self; 6] = [
+        Self::Attention,
+        Self::StandardError,
+        Self::NormWeighted,
+        Self::ValueCosine,
+        Self::ValueDot,
+        Self::RankedLogits,
+    ];
+
+    /// The name, as in those of files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::StandardError => "attention-se",
+            Self::NormWeighted => "norm-weighted",
+            Self::ValueCosine => "value-cosine",
+            Self::ValueDot => "value-dot",
+            Self::RankedLogits => "ranked-logits",
+        }
+    }
+}
+
+/// A model's score of a pair, and where in the model it is taken. Its text form names the edge file: `attention`,
+/// `attention-L3`, `attention-L3-H0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelEdge {
+    /// What is computed.
+    pub measure: Measure,
+    /// The layer; the mean over all layers where there is none.
+    pub layer: Option<Layer>,
+    /// The head; the mean over the heads of a layer where there is none.
+    pub head: Option<Head>,
+}
+
+impl ModelEdge {
+    /// The mean over the heads of a layer.
+    pub fn of_layer(measure: Measure, layer: Layer) -> Self {
+        let layer = Some(layer);
+        Self {
+            measure,
+            layer,
+            head: None,
+        }
+    }
+
+    /// One head.
+    pub fn of_head(measure: Measure, layer: Layer, head: Head) -> Self {
+        let (layer, head) = (Some(layer), Some(head));
+        Self { measure, layer, head }
+    }
+
+    /// The mean over all heads and layers.
+    pub fn of_model(measure: Measure) -> Self {
+        Self {
+            measure,
+            layer: None,
+            head: None,
+        }
+    }
+}
+
+impl fmt::Display for ModelEdge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.measure.name())?;
+        if let Some(Layer(layer)) = self.layer {
+            write!(f, "-L{layer}")?;
+        }
+        match self.head {
+            Some(Head(head)) => write!(f, "-H{head}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What an edge score is. Its text form names the edge file: `attention-L3`, `spearman`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EdgeKind {
-    /// Attention probability averaged over heads and over the cells that hold both genes.
-    Attention(Layer),
+    /// What a model computes for a pair of its tokens, averaged over the cells that hold both.
+    Model(ModelEdge),
     /// Spearman correlation of expression over cells.
     Spearman,
     /// Number of cells in which both genes were tokens.
@@ -79,10 +176,23 @@ pub enum EdgeKind {
     Listed,
 }
 
+impl EdgeKind {
+    /// Attention probability averaged over the heads of a layer.
+    pub fn attention(layer: Layer) -> Self {
+        Self::Model(ModelEdge::of_layer(Measure::Attention, layer))
+    }
+}
+
+impl From<ModelEdge> for EdgeKind {
+    fn from(edge: ModelEdge) -> Self {
+        Self::Model(edge)
+    }
+}
+
 impl fmt::Display for EdgeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Attention(Layer(layer)) => write!(f, "attention-L{layer}"),
+            Self::Model(edge) => edge.fmt(f),
             Self::Spearman => f.write_str("spearman"),
             Self::CoDetection => f.write_str("n_cells"),
             Self::Listed => f.write_str("listed"),
@@ -98,15 +208,29 @@ impl FromStr for EdgeKind {
             "spearman" => Ok(Self::Spearman),
             "n_cells" => Ok(Self::CoDetection),
             "listed" => Ok(Self::Listed),
-            _ => s
-                .strip_prefix("attention-L")
-                .and_then(|layer| layer.parse().ok())
-                .map(|layer| Self::Attention(Layer(layer)))
-                .ok_or_else(|| Error::Name {
-                    found: s.to_owned(),
-                    expected: "an edge kind (attention-L<layer>, spearman, n_cells, listed)",
-                }),
+            _ => model_edge(s).map(Self::Model).ok_or_else(|| Error::Name {
+                found: s.to_owned(),
+                expected: "an edge kind (attention-L<layer>, attention-L<layer>-H<head>, spearman, n_cells, listed, …)",
+            }),
         }
+    }
+}
+
+fn model_edge(text: &str) -> Option<ModelEdge> {
+    let measures = Measure::ALL.into_iter();
+    let named = measures.filter_map(|measure| Some((measure, text.strip_prefix(measure.name())?)));
+    // The longest name, since one is the beginning of another.
+    let (measure, place) = named.max_by_key(|(measure, _)| measure.name().len())?;
+    let Some(place) = place.strip_prefix("-L") else {
+        return place.is_empty().then(|| ModelEdge::of_model(measure));
+    };
+    match place.split_once("-H") {
+        None => Some(ModelEdge::of_layer(measure, Layer(place.parse().ok()?))),
+        Some((layer, head)) => Some(ModelEdge::of_head(
+            measure,
+            Layer(layer.parse().ok()?),
+            Head(head.parse().ok()?),
+        )),
     }
 }
 
@@ -207,16 +331,29 @@ mod tests {
     #[test]
     fn kinds_read_back_what_they_write() {
         for kind in [
-            EdgeKind::Attention(Layer(0)),
-            EdgeKind::Attention(Layer(17)),
+            EdgeKind::attention(Layer(0)),
+            EdgeKind::attention(Layer(17)),
+            ModelEdge::of_head(Measure::Attention, Layer(17), Head(3)).into(),
+            ModelEdge::of_layer(Measure::StandardError, Layer(2)).into(),
+            ModelEdge::of_model(Measure::Attention).into(),
+            ModelEdge::of_head(Measure::ValueCosine, Layer(0), Head(0)).into(),
             EdgeKind::Spearman,
             EdgeKind::CoDetection,
             EdgeKind::Listed,
         ] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
-        assert!("attention-Lx".parse::<EdgeKind>().is_err());
-        assert!("".parse::<EdgeKind>().is_err());
+        for wrong in [
+            "",
+            "attention-Lx",
+            "attention-",
+            "attention-L1-H",
+            "attention-H1",
+            "attention-L1-Hx",
+            "attentions",
+        ] {
+            assert!(wrong.parse::<EdgeKind>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

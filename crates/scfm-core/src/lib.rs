@@ -31,7 +31,7 @@ mod seeds;
 mod table;
 
 pub use cells::{CountMatrix, log1p_cp10k};
-pub use edges::{EdgeKind, EdgeMatrix, Head, Layer, Orientation, Source, Target};
+pub use edges::{EdgeKind, EdgeMatrix, Head, Layer, Measure, ModelEdge, Orientation, Source, Target};
 pub use error::Error;
 pub use gene::GeneId;
 pub use gene_table::GeneTable;

@@ -17,7 +17,7 @@
 //! assert_eq!((universe.n_positives(), universe.n_candidates()), (2, 4));
 //!
 //! let scores = array![[0.0, 0.9, 0.3], [0.8, 0.0, 0.1], [0.5, 0.5, 0.5]];
-//! let edges = EdgeMatrix::new(EdgeKind::Attention(Layer(3)), panel.clone(), panel, scores)?;
+//! let edges = EdgeMatrix::new(EdgeKind::attention(Layer(3)), panel.clone(), panel, scores)?;
 //! let recovered = recovery(&edges, &universe, &[1])?;
 //! assert_eq!(recovered.auroc, Ok(1.0));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

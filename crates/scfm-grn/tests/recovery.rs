@@ -58,7 +58,7 @@ fn agrees_with_scikit_learn() {
         let edges = EdgeMatrix::new(kind, genes.clone(), genes.clone(), scores.clone()).unwrap();
         recovery(&edges, &universe, &[10]).unwrap()
     };
-    let found = judge(EdgeKind::Attention(Layer(0)));
+    let found = judge(EdgeKind::attention(Layer(0)));
     assert_eq!((found.n_pairs, found.n_pos), (golden.n_pairs, golden.n_pos));
     assert_eq!(found.n_missing, golden.n_candidates - golden.n_pairs);
     assert_eq!(found.n_missing_pos, golden.n_missing_pos);

@@ -232,7 +232,7 @@ proptest! {
     ) {
         let scores = scores.iter().map(|score| score.unwrap_or(f32::NAN)).collect();
         let scores = Array2::from_shape_vec((n_sources, n_targets), scores).unwrap();
-        let kind = EdgeKind::Attention(Layer(layer));
+        let kind = EdgeKind::attention(Layer(layer));
         let edges = EdgeMatrix::new(kind, panel("s", n_sources), panel("t", n_targets), scores).unwrap();
         let (back, read_metadata) = in_folder("edges.parquet", |path| {
             write_edges(&path, &edges, &metadata()).unwrap();

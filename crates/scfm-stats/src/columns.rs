@@ -14,10 +14,10 @@ const TOGETHER: usize = 16;
 /// is constant or holds NaN has NaN with all others and with itself.
 ///
 /// `columns` is a matrix, `[rows, columns]`, of `f64` or `f32`, or [`SparseColumns`]; both give the same bits. Zeros of a
-/// column are one block of ties, so its ranks are a constant and a deviation that is stored for its non-zeros only;
-/// where most of the matrix is zero the products cost the square of nothing but these. Otherwise they are products of
-/// dense blocks. Products in `f32`, sums in `f64`: within 1e-6 of `scipy.stats.spearmanr`, for which a test stands. The
-/// result does not depend on the number of threads.
+/// column are one block of ties, so its ranks are a constant and deviations that are stored for its non-zeros only. Where
+/// most of the matrix is zero, the product of two columns costs the non-zeros of one of them; otherwise blocks of columns
+/// are multiplied whole. Products in `f32`, sums in `f64`: within 1e-6 of `scipy.stats.spearmanr`. The result does not
+/// depend on the number of threads.
 ///
 /// ```
 /// use ndarray::array;

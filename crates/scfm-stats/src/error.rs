@@ -164,8 +164,8 @@ pub fn defined<T>(result: Result<T, Error>) -> Result<Result<T, Undefined>, Erro
 }
 
 /// Rejects NaN, naming where it stands.
-pub(crate) fn numbers(what: &'static str, values: &[f64]) -> Result<(), Error> {
-    match values.iter().position(|value| value.is_nan()) {
+pub(crate) fn numbers<T: Copy + Into<f64>>(what: &'static str, values: &[T]) -> Result<(), Error> {
+    match values.iter().position(|&value| value.into().is_nan()) {
         Some(row) => Err(Error::NotANumber { what, row }),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-use crate::error::Error;
+use crate::error::{Error, numbers};
 use crate::sort::sorted_positions;
 
 /// Ranks from 1, tied values sharing the mean of theirs. O(n log n).
@@ -45,9 +45,7 @@ impl SortedScores {
     /// # Panics
     /// If there are 2³² scores or more.
     pub fn new<T: Copy + Into<f64>>(scores: &[T]) -> Result<Self, Error> {
-        if let Some(row) = scores.iter().position(|&score| score.into().is_nan()) {
-            return Err(Error::NotANumber { what: "score", row });
-        }
+        numbers("score", scores)?;
         Ok(Self::of_masked(0..scores.len(), scores.len(), |position| {
             scores[position].into()
         }))

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use scfm_attention::{Error, add_pair_counts};
+use scfm_attention::{EdgeSums, Error, add_pair_counts};
+use scfm_core::{Measure, ModelEdge};
 use scfm_io::{Metadata, write_edges, write_pair_counts};
 
 use crate::args::MergeArgs;
 use crate::failure::bad_input;
+use crate::fingerprint;
 use crate::progress::Progress;
-use crate::shard::{SHARD, ShardFolder};
+use crate::shard::{Counts, SHARD, ShardFolder};
 
 /// What an extraction counts, and its shards each for their own cells.
 const COUNTED: [&str; 2] = ["scfm.cells", "scfm.tied_bins"];
@@ -27,45 +29,87 @@ pub fn run(args: &MergeArgs, progress: Progress) -> Result<()> {
     let metadata = total_metadata(&shards)?;
 
     let (first, others) = shards.split_first().expect("at least one folder is asked for");
-    let (panel, mut n_cells) = first.n_cells()?;
-    for other in others {
-        let (found, counts) = other.n_cells()?;
-        if found != panel {
-            let what = "panels";
-            return Err(Error::Merge { what }).with_context(|| in_words(first.path(), other.path()));
-        }
-        add_pair_counts(&mut n_cells, &counts).with_context(|| in_words(first.path(), other.path()))?;
-    }
-    let bar = progress.bar("merge", first.layers.len());
-    for &layer in &first.layers {
-        // A layer at a time, so that memory does not grow with layers or shards.
-        let mut total = first.sums(layer)?;
-        if total.sources() != &panel || total.targets() != &panel {
-            return Err(bad_input(format!(
-                "{}: the genes of layer {} are not those of the pair counts; extract shard {} again",
-                first.path().display(),
-                layer.0,
-                first.shard
-            )));
-        }
-        for other in others {
-            total
-                .add(&other.sums(layer)?)
-                .with_context(|| in_words(first.path(), other.path()))?;
-        }
-        let edges = total
-            .mean(&n_cells)
-            .with_context(|| format!("layer {} of these shards", layer.0))?;
-        let path = args.out.join(format!("{}.parquet", edges.kind()));
+    let n_cells = total_counts(first, others, |folder| folder.n_cells().map(Some))?;
+    let n_cells = n_cells.expect("every shard has them");
+    let divisors = total_counts(first, others, ShardFolder::divisors)?;
+    let divisors = &divisors.as_ref().unwrap_or(&n_cells).counts;
+    let bar = progress.bar("merge", first.edges.len());
+    for &edge in &first.edges {
+        // A kind of edges at a time, so that memory does not grow with their number or that of shards.
+        let total = total_sums(first, others, &n_cells, edge)?;
+        let edges = match edge.measure {
+            Measure::StandardError => {
+                let attention = ModelEdge {
+                    measure: Measure::Attention,
+                    ..edge
+                };
+                total.standard_error(&total_sums(first, others, &n_cells, attention)?, &n_cells.counts)
+            }
+            _ => total.mean(divisors),
+        };
+        let edges = edges.with_context(|| format!("{edge} of these shards"))?;
+        let path = args.out.join(format!("{edge}.parquet"));
+        let mut metadata = metadata.clone();
+        metadata.extend(fingerprint::of_edge(edge));
         write_edges(&path, &edges, &metadata)?;
         println!("{}", path.display());
         bar.add(1);
     }
     bar.finish();
     let path = args.out.join("n_cells.parquet");
-    write_pair_counts(&path, &panel, &panel, &n_cells, &metadata)?;
+    let Counts {
+        sources,
+        targets,
+        counts,
+    } = &n_cells;
+    write_pair_counts(&path, sources, targets, counts, &metadata)?;
     println!("{}", path.display());
     Ok(())
+}
+
+/// Counts of all shards, where they have them.
+fn total_counts(
+    first: &ShardFolder,
+    others: &[ShardFolder],
+    read: impl Fn(&ShardFolder) -> Result<Option<Counts>>,
+) -> Result<Option<Counts>> {
+    let Some(mut total) = read(first)? else {
+        return Ok(None);
+    };
+    for other in others {
+        let more =
+            read(other)?.filter(|more| (&more.sources, &more.targets) == (&total.sources, &total.targets));
+        let Some(more) = more else {
+            let what = "panels";
+            return Err(Error::Merge { what }).with_context(|| in_words(first.path(), other.path()));
+        };
+        add_pair_counts(&mut total.counts, &more.counts)
+            .with_context(|| in_words(first.path(), other.path()))?;
+    }
+    Ok(Some(total))
+}
+
+/// The sums of all shards, between the genes that were counted.
+fn total_sums(
+    first: &ShardFolder,
+    others: &[ShardFolder],
+    counted: &Counts,
+    edge: ModelEdge,
+) -> Result<EdgeSums> {
+    let mut total = first.sums(edge)?;
+    if total.sources() != &counted.sources || total.targets() != &counted.targets {
+        return Err(bad_input(format!(
+            "{}: the genes of {edge} are not those of the pair counts; extract shard {} again",
+            first.path().display(),
+            first.shard
+        )));
+    }
+    for other in others {
+        total
+            .add(&other.sums(edge)?)
+            .with_context(|| in_words(first.path(), other.path()))?;
+    }
+    Ok(total)
 }
 
 /// Shards of one extraction say the same of everything but themselves.
@@ -190,8 +234,9 @@ fn of_key(key: &str) -> String {
         "scfm.shard.selection" => "the choice of cells (SHA-256)".to_owned(),
         "scfm.shard.panel" => "the panel (SHA-256)".to_owned(),
         "scfm.shard.options" => "what scGPT was told".to_owned(),
-        "scfm.data" | "scfm.model" => format!("the SHA-256 of the {}", &key["scfm.".len()..]),
-        _ => match key.strip_prefix("scfm.shard.sha256.") {
+        _ => match key.strip_prefix("scfm.sha256.") {
+            Some("data") => "the SHA-256 of the data".to_owned(),
+            Some("weights") => "the SHA-256 of the model".to_owned(),
             Some(role) => format!("the SHA-256 of the model's {role}"),
             None => format!(
                 "the {}",

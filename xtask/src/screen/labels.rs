@@ -92,7 +92,8 @@ impl ScreenFile {
         Ok(several.then_some(labels))
     }
 
-    fn labels(&self, column: &str) -> Result<Vec<Option<String>>> {
+    /// The label of each cell in a column.
+    pub fn labels(&self, column: &str) -> Result<Vec<Option<String>>> {
         let obs = self.h5ad.obs()?;
         if !obs.columns().iter().any(|c| c == column) {
             return Err(self.no_such_column(&obs, column)?);

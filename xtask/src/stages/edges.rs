@@ -3,14 +3,18 @@
 use anyhow::Result;
 use scfm_attention::AbsentPairs;
 use scfm_baselines::{codetection, spearman_edges};
-use scfm_core::EdgeMatrix;
-use scfm_io::{write_edges, write_pair_counts};
+use scfm_core::{EdgeKind, EdgeMatrix, Layer, Measure, ModelEdge};
+use scfm_io::{Metadata, write_edges, write_pair_counts};
 
 use super::{Workbench, missing_gene};
 use crate::edge_source::{EdgeSource, ListedEdges};
 use crate::evidence::{names, read_panel};
+use crate::fingerprint;
 use crate::model::{Model, Reader};
 use crate::run_folder::RunFolder;
+
+/// A cell without a pair says nothing about it.
+const ABSENT: AbsentPairs = AbsentPairs::Missing;
 
 impl Workbench<'_> {
     /// The edges that are judged: attention, or those of a list.
@@ -64,22 +68,32 @@ impl Workbench<'_> {
             let row = self.controls.edges[cell];
             self.baseline_controls.edges.binary_search(&row).is_ok()
         };
-        let mut sums = reader.sums(&tokens, self.orientation);
-        reader.add(&mut sums, &cells, of_baseline, |done| bar.set(done))?;
-        let mut baseline = sums.mean(AbsentPairs::Missing);
-        reader.add(&mut sums, &cells, |cell| !of_baseline(cell), |done| bar.set(done))?;
-        let extraction = sums.mean(AbsentPairs::Missing);
+        let layers: Vec<ModelEdge> = (0..model.depth().0)
+            .map(|layer| ModelEdge::of_layer(Measure::Attention, Layer(layer)))
+            .collect();
+        let empty = || reader.sums(&layers, (&tokens, &tokens), self.orientation);
+        let mut groups = [empty()?, empty()?];
+        let group = |cell| Some(usize::from(!of_baseline(cell)));
+        reader.add(&mut groups, &cells, group, |done| bar.set(done))?;
         bar.finish();
+        let [mut sums, others] = groups;
+        let mut baseline = sums.mean(ABSENT)?;
+        sums.merge(others)?;
+        let extraction = sums.mean(ABSENT)?;
         ledger.kept("cells read by the model", extraction.cells_read as u64);
 
         let metadata = self.edge_metadata(&reader, extraction.cells_read);
         let mut files = Vec::new();
-        for edges in &extraction.layers {
+        for edges in &extraction.edges {
             files.push(self.write_edges(run, edges, &metadata)?);
         }
-        let edges = baseline.layers.swap_remove(self.layer);
-        let metadata = self.edge_metadata(&reader, baseline.cells_read);
-        write_edges(&run.file(names::BASELINE_ATTENTION), &edges, &metadata)?;
+        let edges = baseline.edges.swap_remove(self.layer);
+        let metadata_of_baseline = self.edge_metadata(&reader, baseline.cells_read);
+        write_edges(
+            &run.file(names::BASELINE_ATTENTION),
+            &edges,
+            &described(edges.kind(), &metadata_of_baseline),
+        )?;
         write_pair_counts(
             &run.file(names::N_CELLS),
             panel,
@@ -110,16 +124,23 @@ impl Workbench<'_> {
         metadata: &[(String, String)],
     ) -> Result<String> {
         let file = names::edges(edges.kind());
-        write_edges(&run.file(&file), edges, metadata)?;
+        write_edges(&run.file(&file), edges, &described(edges.kind(), metadata))?;
         Ok(file)
     }
 
     /// What was computed, so that an edge file says so by itself.
-    pub(super) fn edge_metadata(&self, reader: &Reader, n_cells: usize) -> Vec<(String, String)> {
+    pub(super) fn edge_metadata(&self, reader: &Reader, n_cells: usize) -> Metadata {
         let mut metadata = self.cell_metadata(n_cells);
-        let orientation = self.orientation.in_words().to_owned();
-        metadata.push(("scfm.orientation".to_owned(), orientation));
-        metadata.extend(reader.metadata());
+        metadata.extend(fingerprint::of_extraction(reader, self.orientation, ABSENT));
         metadata
     }
+}
+
+/// The metadata of a file of these edges.
+fn described(kind: EdgeKind, metadata: &[(String, String)]) -> Metadata {
+    let mut metadata = metadata.to_vec();
+    if let EdgeKind::Model(edge) = kind {
+        metadata.extend(fingerprint::of_edge(edge));
+    }
+    metadata
 }

@@ -199,7 +199,7 @@ fn parquet_of_any_program_gives_what_text_gives_and_threads_change_no_bit() {
         _ if s >= TFS || s == t => f32::NAN,
         pair => strength(pair.0, pair.1) as f32,
     });
-    let edges = EdgeMatrix::new(EdgeKind::Attention(Layer(1)), genes.clone(), genes, scores).unwrap();
+    let edges = EdgeMatrix::new(EdgeKind::attention(Layer(1)), genes.clone(), genes, scores).unwrap();
     let metadata = [("scfm.simulated".to_owned(), "true".to_owned())];
     scfm_io::write_edges(&bench.path("attention.parquet"), &edges, &metadata).unwrap();
     let own = bench.ok(&[

@@ -8,13 +8,15 @@
 //! logits = LN(relu(W h + b)) wordᵀ + bias
 //! ```
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use ndarray::{Array2, Array3};
 
 use super::{Checkpoint, Config};
 use crate::encoder::{Encoder, EncoderLayer, Linear, norm, to_array};
-use crate::kernels::{Norm, add_bias, add_bias_relu};
-use crate::{Error, TokenisedCell, Transformer, Weights};
+use crate::kernels::Norm;
+use crate::product::product;
+use crate::steps::{biased, biased_relu, normalised};
+use crate::{Device, Error, Interventions, TokenisedCell, Transformer, Weights, trace};
 
 /// A Geneformer ready to read cells. Immutable, and cheap to share among threads.
 #[derive(Debug, Clone)]
@@ -36,13 +38,22 @@ struct MaskedGeneHead {
 }
 
 impl Geneformer {
-    /// The model of a checkpoint; shares its weights.
+    /// The model of a checkpoint on the CPU; shares its weights.
     ///
     /// # Errors
     /// [`Error::MissingTensor`] and [`Error::TensorShape`] with the first weight that is not as the
     /// configuration asks. The masked-gene head alone may be absent as a whole.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let (config, weights) = (checkpoint.config().clone(), checkpoint.weights());
+        Self::on(checkpoint, Device::Cpu)
+    }
+
+    /// The model of a checkpoint on a device.
+    ///
+    /// # Errors
+    /// As [`Geneformer::new`], and [`Error::Device`].
+    pub fn on(checkpoint: &Checkpoint, device: Device) -> Result<Self, Error> {
+        let config = checkpoint.config().clone();
+        let weights = &checkpoint.weights().on(device)?;
         let Config {
             hidden_size: hidden,
             vocab_size,
@@ -90,7 +101,7 @@ impl Geneformer {
     /// # Errors
     /// [`Error::Length`], [`Error::Token`] for tokens that the model cannot read (reported as cell 0).
     pub fn hidden_states(&self, tokens: &[u32]) -> Result<Vec<Array2<f32>>, Error> {
-        self.encoder.hidden_states(self.embed_tokens(0, tokens)?)
+        trace::hidden_states(&self.encoder, self.embed_tokens(0, tokens)?)
     }
 
     /// All attention probabilities of each layer, `[head, query, key]`. Agrees with `output_attentions=True`.
@@ -99,7 +110,7 @@ impl Geneformer {
     /// # Errors
     /// As [`Geneformer::hidden_states`].
     pub fn attention(&self, tokens: &[u32]) -> Result<Vec<Array3<f32>>, Error> {
-        self.encoder.attention(self.embed_tokens(0, tokens)?)
+        trace::attention(&self.encoder, self.embed_tokens(0, tokens)?)
     }
 
     /// The masked-gene head's logits `[position, V]` at `positions` of a cell.
@@ -110,9 +121,26 @@ impl Geneformer {
     /// # Panics
     /// When a position is not below the number of tokens.
     pub fn masked_gene_logits(&self, tokens: &[u32], positions: &[u32]) -> Result<Array2<f32>, Error> {
+        self.masked_gene_logits_under(tokens, positions, &Interventions::none())
+    }
+
+    /// The same while something is done to the model: a read-out that every intervention can reach.
+    ///
+    /// # Errors
+    /// As [`Geneformer::masked_gene_logits`], [`Error::NoSite`] and [`Error::PatchShape`].
+    ///
+    /// # Panics
+    /// When a position is not below the number of tokens.
+    pub fn masked_gene_logits_under(
+        &self,
+        tokens: &[u32],
+        positions: &[u32],
+        interventions: &Interventions,
+    ) -> Result<Array2<f32>, Error> {
         let head = self.head.as_ref().ok_or_else(|| Error::NoHead {
             origin: self.origin.clone(),
         })?;
+        interventions.check(self.n_layers(), self.n_heads())?;
         let hidden = self.embed_tokens(0, tokens)?;
         if positions.is_empty() {
             return Ok(Array2::zeros((0, self.config.vocab_size)));
@@ -122,14 +150,11 @@ impl Geneformer {
             "positions lie within the cell's {} tokens",
             tokens.len()
         );
-        let hidden = self.encoder.forward(hidden)?;
-        let rows = hidden.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?;
-        let transformed = head.dense.product(&rows)?;
-        add_bias_relu(&transformed, &head.dense.bias)?;
-        head.norm.apply(&transformed)?;
-        let logits = transformed.matmul(&self.words.t()?)?;
-        add_bias(&logits, &head.bias)?;
-        to_array(&logits)
+        let hidden = self.encoder.forward(hidden, interventions)?;
+        let rows = hidden.index_select(&Tensor::new(positions, hidden.device())?, 0)?;
+        let transformed = biased_relu(head.dense.product(&rows)?, &head.dense.bias)?;
+        let transformed = normalised(transformed, &head.norm)?;
+        to_array(&biased(product(&transformed, &self.words.t()?)?, &head.bias)?)
     }
 
     fn embed_tokens(&self, cell: usize, tokens: &[u32]) -> Result<Tensor, Error> {
@@ -145,10 +170,11 @@ impl Geneformer {
                 n_tokens,
             });
         }
-        let words = self.words.index_select(&Tensor::new(tokens, &Device::Cpu)?, 0)?;
+        let words = self
+            .words
+            .index_select(&Tensor::new(tokens, self.words.device())?, 0)?;
         let hidden = words.add(&self.positions.narrow(0, 0, length)?)?;
-        self.embedding_norm.apply(&hidden)?;
-        Ok(hidden)
+        Ok(normalised(hidden, &self.embedding_norm)?)
     }
 }
 

@@ -8,12 +8,13 @@
 //!
 //! No position, no scale, no flag. Where values are categories u is LN(embedding[x]), where they scale h0 is BN(g x).
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::config::{BATCH_NORM_EPS, LAYER_NORM_EPS};
 use super::{BatchNorm, Config, ValueEncoding};
 use crate::encoder::{Linear, norm};
-use crate::kernels::{Norm, add_bias, scale_and_shift};
+use crate::kernels::Norm;
+use crate::steps::{biased, normalised, scaled_and_shifted};
 use crate::{Error, ValuedCell, Weights};
 
 /// Values above this go into the encoder of values as this.
@@ -104,11 +105,10 @@ impl Embedding {
                     let value = value.min(LARGEST_VALUE);
                     first.extend(weight.iter().zip(bias).map(|(w, b)| (value * w + b).max(0.0)));
                 }
-                let first = Tensor::from_vec(first, (cell.values().len(), weight.len()), &Device::Cpu)?;
-                let values = linear.product(&first)?;
-                add_bias(&values, &linear.bias)?;
-                norm.apply(&values)?;
-                hidden.add(&values)?
+                let first =
+                    Tensor::from_vec(first, (cell.values().len(), weight.len()), self.genes.device())?;
+                let values = biased(linear.product(&first)?, &linear.bias)?;
+                hidden.add(&normalised(values, norm)?)?
             }
             ValueEncoder::Category { table, norm } => {
                 let n_categories = table.dim(0)?;
@@ -117,17 +117,16 @@ impl Embedding {
                     value.fract() == 0.0 && value >= 0.0 && (value as usize) < n_categories
                 })?;
                 let categories: Vec<u32> = cell.values().iter().map(|&value| value as u32).collect();
-                let values = table.index_select(&Tensor::new(categories, &Device::Cpu)?, 0)?;
-                norm.apply(&values)?;
-                hidden.add(&values)?
+                let values = table.index_select(&Tensor::new(categories, self.genes.device())?, 0)?;
+                hidden.add(&normalised(values, norm)?)?
             }
             ValueEncoder::Scaling => {
                 check_values(cell, "a number", |_| true)?;
-                hidden.broadcast_mul(&Tensor::new(cell.values(), &Device::Cpu)?.unsqueeze(1)?)?
+                hidden.broadcast_mul(&Tensor::new(cell.values(), self.genes.device())?.unsqueeze(1)?)?
             }
         };
         if let Some(ScaleAndShift { scale, shift }) = &self.batch_norm {
-            scale_and_shift(&hidden, scale, shift)?;
+            return Ok(scaled_and_shifted(hidden, scale, shift)?);
         }
         Ok(hidden)
     }
@@ -145,9 +144,10 @@ impl Embedding {
                 n_tokens,
             });
         }
-        let genes = self.genes.index_select(&Tensor::new(tokens, &Device::Cpu)?, 0)?;
-        self.gene_norm.apply(&genes)?;
-        Ok(genes)
+        let genes = self
+            .genes
+            .index_select(&Tensor::new(tokens, self.genes.device())?, 0)?;
+        Ok(normalised(genes, &self.gene_norm)?)
     }
 }
 

@@ -17,8 +17,8 @@ use super::config::LAYER_NORM_EPS;
 use super::embedding::Embedding;
 use super::{Checkpoint, Config};
 use crate::encoder::{Encoder, EncoderLayer, Linear, norm};
-use crate::kernels::{add_bias, add_bias_leaky_relu};
-use crate::{Error, Transformer, ValuedCell, Weights};
+use crate::steps::{biased, biased_leaky_relu};
+use crate::{Device, Error, Interventions, Transformer, ValuedCell, Weights, trace};
 
 /// What torch's LeakyReLU multiplies negative numbers by.
 const SLOPE: f32 = 0.01;
@@ -40,7 +40,7 @@ impl ScGpt {
     /// [`Error::MissingTensor`] and [`Error::TensorShape`] with the first weight that is not as the configuration asks;
     /// [`Error::Domain`] where inputs are normalised by batches of the training, more than one.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        Self::make(checkpoint, None)
+        Self::on(checkpoint, None, Device::Cpu)
     }
 
     /// The model for cells of one of the batches that it was trained on, where it normalises its input for each of them.
@@ -49,11 +49,16 @@ impl ScGpt {
     /// # Errors
     /// As [`ScGpt::new`].
     pub fn for_domain(checkpoint: &Checkpoint, domain: usize) -> Result<Self, Error> {
-        Self::make(checkpoint, Some(domain))
+        Self::on(checkpoint, Some(domain), Device::Cpu)
     }
 
-    fn make(checkpoint: &Checkpoint, domain: Option<usize>) -> Result<Self, Error> {
-        let (config, weights) = (checkpoint.config().clone(), checkpoint.weights());
+    /// The model on a device, for cells of one of its batches where there is one.
+    ///
+    /// # Errors
+    /// As [`ScGpt::new`], and [`Error::Device`].
+    pub fn on(checkpoint: &Checkpoint, domain: Option<usize>, device: Device) -> Result<Self, Error> {
+        let config = checkpoint.config().clone();
+        let weights = &checkpoint.weights().on(device)?;
         Ok(Self {
             embedding: Embedding::new(&config, checkpoint.vocabulary().len(), weights, domain)?,
             encoder: Encoder::new(
@@ -80,7 +85,7 @@ impl ScGpt {
     /// # Errors
     /// [`Error::NoToken`], [`Error::Token`], [`Error::Value`] for a cell that the model cannot read.
     pub fn hidden_states(&self, cell: &ValuedCell) -> Result<Vec<Array2<f32>>, Error> {
-        self.encoder.hidden_states(self.embed(cell)?)
+        trace::hidden_states(&self.encoder, self.embed(cell)?)
     }
 
     /// All attention probabilities of each layer, `[head, query, key]`. For looking at short cells: it holds
@@ -89,7 +94,7 @@ impl ScGpt {
     /// # Errors
     /// As [`ScGpt::hidden_states`].
     pub fn attention(&self, cell: &ValuedCell) -> Result<Vec<Array3<f32>>, Error> {
-        self.encoder.attention(self.embed(cell)?)
+        trace::attention(&self.encoder, self.embed(cell)?)
     }
 
     /// The last hidden state of the first token, of length D: the cell's embedding where `<cls>` comes first. scGPT's
@@ -98,7 +103,7 @@ impl ScGpt {
     /// # Errors
     /// As [`ScGpt::hidden_states`].
     pub fn cell_embedding(&self, cell: &ValuedCell) -> Result<Array1<f32>, Error> {
-        let hidden = self.encoder.forward(self.embed(cell)?)?;
+        let hidden = self.encoder.forward(self.embed(cell)?, &Interventions::none())?;
         Ok(Array1::from_vec(hidden.get(0)?.to_vec1()?))
     }
 
@@ -107,17 +112,28 @@ impl ScGpt {
     /// # Errors
     /// As [`ScGpt::hidden_states`], and [`Error::NoDecoder`].
     pub fn expression(&self, cell: &ValuedCell) -> Result<Vec<f32>, Error> {
+        self.expression_under(cell, &Interventions::none())
+    }
+
+    /// The same while something is done to the model: a read-out that every intervention can reach.
+    ///
+    /// # Errors
+    /// As [`ScGpt::expression`], [`Error::NoSite`] and [`Error::PatchShape`].
+    pub fn expression_under(
+        &self,
+        cell: &ValuedCell,
+        interventions: &Interventions,
+    ) -> Result<Vec<f32>, Error> {
         let [first, second, last] = self.decoder.as_ref().map_err(|reason| Error::NoDecoder {
             origin: self.origin.clone(),
             reason,
         })?;
-        let mut hidden = self.encoder.forward(self.embed(cell)?)?;
+        interventions.check(self.n_layers(), self.n_heads())?;
+        let mut hidden = self.encoder.forward(self.embed(cell)?, interventions)?;
         for linear in [first, second] {
-            hidden = linear.product(&hidden)?;
-            add_bias_leaky_relu(&hidden, &linear.bias, SLOPE)?;
+            hidden = biased_leaky_relu(linear.product(&hidden)?, &linear.bias, SLOPE)?;
         }
-        let expression = last.product(&hidden)?;
-        add_bias(&expression, &last.bias)?;
+        let expression = biased(last.product(&hidden)?, &last.bias)?;
         Ok(expression.flatten_all()?.to_vec1()?)
     }
 }
