@@ -2,6 +2,7 @@
 
 mod analyses;
 mod args;
+mod attention_workloads;
 mod commands;
 mod conclusion;
 mod context;

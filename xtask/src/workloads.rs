@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use ndarray::{Array1, Array2, ArrayView1};
 use ndarray_npy::{ReadableElement, read_npy, write_npy};
 use rayon::prelude::*;
@@ -17,6 +17,8 @@ use scfm_stats::{
     SortedSample, SortedScores, Zeros, benjamini_hochberg, bootstrap_mean, fisher_exact, mid_ranks,
     row_aurocs, sign_flip_test, spearman_columns, wilcoxon_signed_rank,
 };
+
+use crate::attention_workloads;
 
 const SEEDS: Seeds = Seeds::new(0);
 /// Resamples of the bootstrap and of the sign flips.
@@ -53,7 +55,7 @@ pub fn run(name: &str, inputs: &Path) -> Result<Outcome> {
         "fisher" => fisher(inputs, &mut start)?,
         "benjamini-hochberg" => adjusted(inputs, &mut start)?,
         "partial-spearman" => partial_spearman(inputs)?,
-        _ => bail!("{name}: no such workload"),
+        _ => attention_workloads::run(name, inputs.0, &mut start)?,
     };
     Ok(Outcome {
         task: start.elapsed(),

@@ -26,9 +26,9 @@ use crate::product::product;
 use crate::steps::{biased, biased_relu, normalised_sum, softmax, with_values};
 use crate::{Error, Interventions, Site, Weights};
 
-/// Scores that a block of query rows may take: 2¹⁸ (one MiB) stay in a core's second-level cache while the softmax, the
-/// context product and the observer go over them.
-const BLOCK_SCORES: usize = 1 << 18;
+/// Scores that a block of query rows may take. 2¹⁹ (two MiB) give products at which packing the other operand does not
+/// count, and stay in the larger caches while the softmax, the context product and the observer go over them.
+const BLOCK_SCORES: usize = 1 << 19;
 
 /// Matrix products over fewer rows than this spend their time packing the other operand.
 const MIN_BLOCK_ROWS: usize = 64;

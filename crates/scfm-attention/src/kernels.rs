@@ -5,11 +5,12 @@
 //! rows are split among threads.
 
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::edge_sums::{LARGEST, ONE};
 
-const LANES: usize = 16;
+/// Two of the widest vectors there are, so that sums do not wait for themselves.
+const LANES: usize = 32;
 
 /// Replaces each row of `scores` by `softmax(scale · row)`.
 pub(crate) fn softmax_rows(scores: &Tensor, scale: f32) -> candle_core::Result<()> {
@@ -116,14 +117,7 @@ impl Norm {
 
     /// [`Norm::apply`] on rows one after the other.
     pub(crate) fn apply_to_rows(&self, rows: &mut [f32]) {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for row in rows.chunks_exact_mut(self.weight.len()) {
-                    self.normalise(row);
-                }
-            },
-        );
+        for_each_row(rows, self.weight.len(), &|row: &mut [f32]| self.normalise(row));
     }
 
     #[inline(always)]
@@ -141,21 +135,90 @@ impl Norm {
 /// `factor · value`, squared where that is asked for, in units of 2⁻⁴⁰, rounded to the nearest, ties to even. False where
 /// one of them is not finite or beyond ±1024; what was written is then of no use.
 pub(crate) fn to_fixed_point(values: &[f32], factor: f64, squared: bool, fixed: &mut [i64]) -> bool {
-    // 1.5·2⁵²: added to a smaller number it leaves no bits below one, and the integer stands in the low bits of the sum.
-    const ROUND: f64 = 6_755_399_441_055_744.0;
-    Arch::new().dispatch(
+    Arch::new().dispatch(FixedPoint {
+        values,
+        factor,
+        squared,
+        fixed,
+    })
+}
+
+struct FixedPoint<'a> {
+    values: &'a [f32],
+    factor: f64,
+    squared: bool,
+    fixed: &'a mut [i64],
+}
+
+impl WithSimd for FixedPoint<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        // 1.5·2⁵²: added to a smaller number it leaves no bits below one, and the integer stands in the low bits of the sum.
+        const ROUND: f64 = 6_755_399_441_055_744.0;
+        let mut all_fit = true;
+        for (fixed, &value) in self.fixed.iter_mut().zip(self.values) {
+            let value = f64::from(value) * self.factor;
+            let value = if self.squared { value * value } else { value };
+            all_fit &= value.abs() <= LARGEST;
+            *fixed = (value * ONE + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i64;
+        }
+        all_fit
+    }
+}
+
+/// A function for each row of `width` numbers, compiled for the vector units of the machine at hand. The function must be
+/// inlined for that; so must what calls it, which a closure is not, since it would be called through a shim.
+fn for_each_row(rows: &mut [f32], width: usize, apply: &impl Fn(&mut [f32])) {
+    struct EachRow<'a, F> {
+        rows: &'a mut [f32],
+        width: usize,
+        apply: &'a F,
+    }
+
+    impl<F: Fn(&mut [f32])> WithSimd for EachRow<'_, F> {
+        type Output = ();
+
         #[inline(always)]
-        || {
-            let mut all_fit = true;
-            for (fixed, &value) in fixed.iter_mut().zip(values) {
-                let value = f64::from(value) * factor;
-                let value = if squared { value * value } else { value };
-                all_fit &= value.abs() <= LARGEST;
-                *fixed = (value * ONE + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i64;
+        fn with_simd<S: Simd>(self, _: S) {
+            for row in self.rows.chunks_exact_mut(self.width) {
+                // The function itself: a call through the reference would not be inlined.
+                (*self.apply)(row);
             }
-            all_fit
-        },
-    )
+        }
+    }
+
+    Arch::new().dispatch(EachRow { rows, width, apply });
+}
+
+/// [`for_each_row`] together with the row of another matrix of the same shape.
+fn for_each_row_pair(rows: &mut [f32], others: &[f32], width: usize, apply: impl Fn(&mut [f32], &[f32])) {
+    struct EachPair<'a, F> {
+        rows: &'a mut [f32],
+        others: &'a [f32],
+        width: usize,
+        apply: F,
+    }
+
+    impl<F: Fn(&mut [f32], &[f32])> WithSimd for EachPair<'_, F> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            let others = self.others.chunks_exact(self.width);
+            for (row, other) in self.rows.chunks_exact_mut(self.width).zip(others) {
+                (self.apply)(row, other);
+            }
+        }
+    }
+
+    Arch::new().dispatch(EachPair {
+        rows,
+        others,
+        width,
+        apply,
+    });
 }
 
 #[inline(always)]
@@ -171,10 +234,20 @@ fn softmax(row: &mut [f32], scale: f32) {
         .iter()
         .chain(rest)
         .fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
-    for x in &mut *row {
-        *x = exp_of_nonpositive((*x - max) * scale);
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = exp_of_nonpositive((*x - max) * scale);
+            *sum += *x;
+        }
     }
-    let inverse = 1.0 / sum(row, |x| x);
+    let mut total: f32 = sums.iter().sum();
+    for x in rest {
+        *x = exp_of_nonpositive((*x - max) * scale);
+        total += *x;
+    }
+    let inverse = 1.0 / total;
     for x in row {
         *x *= inverse;
     }
@@ -230,14 +303,7 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for RowOp<F> {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let (rows, width) = rows_mut(self.name, storage, layout)?;
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for row in rows.chunks_exact_mut(width) {
-                    (self.apply)(row);
-                }
-            },
-        );
+        for_each_row(rows, width, &self.apply);
         Ok(())
     }
 }
@@ -260,20 +326,19 @@ impl InplaceOp2 for SoftmaxGradient {
     ) -> candle_core::Result<()> {
         let (rows, width) = rows_mut(self.name(), storage, layout)?;
         let probabilities = contiguous(self.name(), probabilities, probabilities_layout)?;
-        Arch::new().dispatch(
+        let scale = self.scale;
+        for_each_row_pair(
+            rows,
+            probabilities,
+            width,
             #[inline(always)]
-            || {
-                for (row, probabilities) in rows
-                    .chunks_exact_mut(width)
-                    .zip(probabilities.chunks_exact(width))
-                {
-                    for (g, p) in row.iter_mut().zip(probabilities) {
-                        *g *= p;
-                    }
-                    let total = sum(row, |x| x);
-                    for (g, p) in row.iter_mut().zip(probabilities) {
-                        *g = (*g - p * total) * self.scale;
-                    }
+            |row, probabilities| {
+                for (g, p) in row.iter_mut().zip(probabilities) {
+                    *g *= p;
+                }
+                let total = sum(row, |x| x);
+                for (g, p) in row.iter_mut().zip(probabilities) {
+                    *g = (*g - p * total) * scale;
                 }
             },
         );
@@ -300,15 +365,16 @@ impl InplaceOp2 for AddNorm<'_> {
     ) -> candle_core::Result<()> {
         let (rows, width) = rows_mut(self.name(), storage, layout)?;
         let residual = contiguous(self.name(), residual, residual_layout)?;
-        Arch::new().dispatch(
+        for_each_row_pair(
+            rows,
+            residual,
+            width,
             #[inline(always)]
-            || {
-                for (row, residual) in rows.chunks_exact_mut(width).zip(residual.chunks_exact(width)) {
-                    for ((x, b), r) in row.iter_mut().zip(self.bias).zip(residual) {
-                        *x += b + r;
-                    }
-                    self.norm.normalise(row);
+            |row, residual| {
+                for ((x, b), r) in row.iter_mut().zip(self.bias).zip(residual) {
+                    *x += b + r;
                 }
+                self.norm.normalise(row);
             },
         );
         Ok(())

@@ -177,6 +177,72 @@ const CASES: &[Case] = &[
         task: "Partial Spearman given three covariates, 4,000,000 pairs",
         peers: &[peer("rankdata, numpy lstsq", "w12 partial_spearman")],
     },
+    Case {
+        ours: "attention-v1-2048",
+        task: "Attention of 16 cells, Geneformer-V1-10M size, 2,048 tokens",
+        peers: &[
+            peer(
+                "transformers eager, panel cut out first",
+                "w11 v1 2048 eager base 1 16 slice",
+            ),
+            peer(
+                "transformers eager, mean over heads first",
+                "w11 v1 2048 eager base 1 16",
+            ),
+            peer("transformers fused, no attention", "w11 v1 2048 sdpa base 1 16"),
+        ],
+    },
+    Case {
+        ours: "forward-v1-2048",
+        task: "The same forward pass without extraction",
+        peers: &[],
+    },
+    Case {
+        ours: "attention-v1-512",
+        task: "Attention of 16 cells, Geneformer-V1-10M size, 512 tokens",
+        peers: &[
+            peer(
+                "transformers eager, panel cut out first",
+                "w11 v1 512 eager base 4 16 slice",
+            ),
+            peer("transformers fused, no attention", "w11 v1 512 sdpa base 4 16"),
+        ],
+    },
+    Case {
+        ours: "attention-v2-1024",
+        task: "Attention of 2 cells, Geneformer-V2-316M size, 1,024 tokens",
+        peers: &[
+            peer(
+                "transformers eager, panel cut out first",
+                "w11 v2 1024 eager base 1 2 slice",
+            ),
+            peer("transformers fused, no attention", "w11 v2 1024 sdpa base 1 2"),
+        ],
+    },
+    Case {
+        ours: "forward-v2-1024",
+        task: "The same forward pass without extraction",
+        peers: &[],
+    },
+    Case {
+        ours: "attention-scgpt-1200",
+        task: "Attention of 4 cells, scGPT size, 1,200 tokens",
+        peers: &[
+            peer(
+                "torch layers, attention computed beside",
+                "crates/scfm-attention/benches/scgpt_extraction eager 1200 4",
+            ),
+            peer(
+                "torch layers, no attention",
+                "crates/scfm-attention/benches/scgpt_extraction fused 1200 4",
+            ),
+        ],
+    },
+    Case {
+        ours: "forward-scgpt-1200",
+        task: "The same forward pass without extraction",
+        peers: &[],
+    },
 ];
 
 pub fn run(args: &BenchArgs, progress: Progress) -> Result<()> {
@@ -275,7 +341,11 @@ fn measure(args: &BenchArgs, peers: &Path, cases: &[&Case], progress: Progress) 
             runs[0].add(measured(args, peers, &ours)?, 1.0);
             for (peer, runs) in case.peers.iter().zip(&mut runs[1..]) {
                 let mut words = peer.arguments.split(' ');
-                let stage = format!("{folder}/stages/{}.py", words.next().unwrap_or_default());
+                let stage = match words.next().unwrap_or_default() {
+                    // Of this repository.
+                    ours if ours.contains('/') => format!("{}/{ours}.py", workspace::root().display()),
+                    theirs => format!("{folder}/stages/{theirs}.py"),
+                };
                 let mut command = vec![args.python.as_str(), &stage];
                 command.extend(words);
                 runs.add(measured(args, peers, &command)?, peer.scale);
