@@ -93,6 +93,7 @@ mod error;
 mod extraction;
 mod folder;
 pub mod geneformer;
+mod header;
 mod kernels;
 mod layer_sums;
 mod panel;
