@@ -59,7 +59,8 @@ pub fn describe(error: &anyhow::Error, verbose: bool) -> String {
     if too_large {
         line.push_str(" (--memory)");
     }
-    line.replace('\n', " ")
+    // Causes may quote the file, and what is in a file must not speak to the terminal.
+    line.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use scfm_core::{GeneId, ModelEdge};
+use scfm_core::{GeneId, ModelEdge, Shown};
 
 use crate::{Device, Site};
 
@@ -28,7 +28,7 @@ pub enum Error {
         names: String,
     },
     /// A JSON file that does not parse.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), Shown(&source.to_string()))]
     Json {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// A configuration that no model of its family has, or that this program does not compute.
-    #[error("model configuration: {key} is {found}, expected {expected}")]
+    #[error("model configuration: {key} is {}, expected {expected}", Shown(found))]
     Config {
         /// The key in the configuration.
         key: &'static str,
@@ -57,7 +57,7 @@ pub enum Error {
         expected: String,
     },
     /// A safetensors file whose header is not one.
-    #[error("{}: not a safetensors file: {reason}", path.display())]
+    #[error("{}: not a safetensors file: {}", path.display(), Shown(reason))]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -66,8 +66,8 @@ pub enum Error {
     },
     /// A safetensors file that ends before its last tensor.
     #[error(
-        "{}: {found} bytes, but tensor {name} ends at byte {expected}: the file is cut off, download it again",
-        path.display()
+        "{}: {found} bytes, but tensor {} ends at byte {expected}: the file is cut off, download it again",
+        path.display(), Shown(name)
     )]
     Truncated {
         /// The file.
@@ -92,7 +92,10 @@ pub enum Error {
         name: String,
     },
     /// A weight of another shape than the configuration asks for.
-    #[error("{origin}: tensor {name} has shape {found:?}, {config} asks for {expected:?}")]
+    #[error(
+        "{origin}: tensor {} has shape {found:?}, {config} asks for {expected:?}",
+        Shown(name)
+    )]
     TensorShape {
         /// Where the weights come from.
         origin: String,
@@ -106,7 +109,10 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A weight that would change the computation, of a part that the model as it is computed here does not have.
-    #[error("{origin}: tensor {name} is of a part that is not computed: {reason}")]
+    #[error(
+        "{origin}: tensor {} is of a part that is not computed: {reason}",
+        Shown(name)
+    )]
     UnexpectedTensor {
         /// Where the weights come from.
         origin: String,
@@ -116,7 +122,10 @@ pub enum Error {
         reason: String,
     },
     /// One weight under two of the names that it goes by.
-    #[error("{origin}: two tensors are the weight {name}, in two spellings; keep one of them")]
+    #[error(
+        "{origin}: two tensors are the weight {}, in two spellings; keep one of them",
+        Shown(name)
+    )]
     SameTensor {
         /// Where the weights come from.
         origin: String,
@@ -127,7 +136,10 @@ pub enum Error {
     #[error(transparent)]
     Torch(Box<scfm_io::Error>),
     /// A weight that is no floating-point number.
-    #[error("{origin}: tensor {name} holds {found}, expected a floating-point type")]
+    #[error(
+        "{origin}: tensor {} holds {found}, expected a floating-point type",
+        Shown(name)
+    )]
     TensorType {
         /// Where the weights come from.
         origin: String,
@@ -149,7 +161,7 @@ pub enum Error {
         original: &'static str,
     },
     /// A weight that is `NaN` or infinite.
-    #[error("{origin}: tensor {name} holds a value that is not finite")]
+    #[error("{origin}: tensor {} holds a value that is not finite", Shown(name))]
     TensorNotFinite {
         /// Where the weights come from.
         origin: String,
@@ -168,10 +180,13 @@ pub enum Error {
         rows: usize,
     },
     /// A token dictionary that cannot be one.
-    #[error("token dictionary: {0}")]
+    #[error("token dictionary: {}", Shown(.0))]
     Vocabulary(String),
     /// Two genes of a panel that the vocabulary cannot tell apart.
-    #[error("genes {first} and {second} of the panel are the same token {token}; keep one of them")]
+    #[error(
+        "genes {} and {} of the panel are the same token {token}; keep one of them",
+        Shown(first.as_str()), Shown(second.as_str())
+    )]
     SharedToken {
         /// The token.
         token: u32,
@@ -182,8 +197,10 @@ pub enum Error {
     },
     /// A panel of which the model knows no gene.
     #[error(
-        "none of the {n_genes} genes (such as {example}) is in the model's vocabulary, which holds names \
-         such as {known}, without version suffix"
+        "none of the {n_genes} genes (such as {}) is in the model's vocabulary, which holds names \
+         such as {}, without version suffix",
+        Shown(example),
+        Shown(known)
     )]
     NoKnownGene {
         /// Genes of the panel.

@@ -1,16 +1,19 @@
 //! The files of a model's folder.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use scfm_io::atomic_write;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned};
 
 use crate::Error;
+
+/// Bytes of the longest configuration; published ones have a few kilobytes.
+const MAX_CONFIG: u64 = 1 << 20;
 
 /// A file of a model's folder under the first of its names that is there.
 pub(crate) fn required(folder: &Path, what: &'static str, names: &[&str]) -> Result<PathBuf, Error> {
@@ -24,12 +27,28 @@ pub(crate) fn required(folder: &Path, what: &'static str, names: &[&str]) -> Res
         })
 }
 
+/// Reads a configuration.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Json`].
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let text = fs::read(path).map_err(|source| Error::File {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_CONFIG + 1).read_to_end(&mut text));
+    read.map_err(|source| Error::File {
         path: path.to_owned(),
         source,
     })?;
-    serde_json::from_slice(&text).map_err(|source| Error::Json {
+    let parsed = if text.len() as u64 > MAX_CONFIG {
+        Err(de::Error::custom(format!(
+            "more than {MAX_CONFIG} bytes, too large for a configuration"
+        )))
+    } else if text.starts_with(b"version https://git-lfs") {
+        let reason = "a pointer of Git LFS and not the file itself; download the file";
+        Err(de::Error::custom(reason))
+    } else {
+        serde_json::from_slice(&text)
+    };
+    parsed.map_err(|source| Error::Json {
         path: path.to_owned(),
         source,
     })

@@ -96,6 +96,7 @@ mod error;
 mod extraction;
 mod folder;
 pub mod geneformer;
+mod header;
 mod interventions;
 mod kernels;
 mod nulls;

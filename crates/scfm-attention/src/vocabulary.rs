@@ -9,7 +9,7 @@ use crate::Error;
 /// # Errors
 /// [`Error::Vocabulary`] for tokens that are not 0..n.
 pub(crate) fn keys_by_token(tokens: &HashMap<String, u32>) -> Result<Vec<String>, Error> {
-    let mut keys = vec![String::new(); tokens.len()];
+    let mut keys: Vec<Option<&String>> = vec![None; tokens.len()];
     for (key, &token) in tokens {
         match keys.get_mut(token as usize) {
             None => {
@@ -18,20 +18,17 @@ pub(crate) fn keys_by_token(tokens: &HashMap<String, u32>) -> Result<Vec<String>
                     tokens.len()
                 )));
             }
-            Some(slot) if !slot.is_empty() => {
-                let (first, second) = if *slot < *key {
-                    (&*slot, key)
-                } else {
-                    (key, &*slot)
-                };
+            Some(Some(other)) => {
+                let (first, second) = (key.min(other), key.max(other));
                 return Err(Error::Vocabulary(format!(
                     "{first} and {second} share token {token}"
                 )));
             }
-            Some(slot) => key.clone_into(slot),
+            Some(slot) => *slot = Some(key),
         }
     }
-    Ok(keys)
+    // As many keys as places, and no place twice: none is left.
+    Ok(keys.into_iter().flatten().cloned().collect())
 }
 
 /// Whether an entry stands for no gene.

@@ -1,19 +1,20 @@
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::Metadata;
+use safetensors::Dtype;
 use scfm_io::{ReadLimits, TorchFile, TorchType};
 
-use crate::Error;
 use crate::kernels::with_values;
+use crate::{Error, header};
 
-/// The longest header that is believed, as in the format's own library.
-const MAX_HEADER: u64 = 100_000_000;
+/// The longest header that is believed. A model of a thousand layers has one of three megabytes; the format's own library
+/// goes up to a hundred, which become a gigabyte when they are read.
+const MAX_HEADER: u64 = 16 << 20;
 
 /// How a text begins that stands in a repository in place of a file that was not downloaded. As the length of a header
 /// this would be beyond 10¹⁸.
@@ -75,41 +76,37 @@ impl Weights {
             .names()
             .filter_map(|name| Some((name.to_owned(), kept_as(name)?)))
             .collect();
-        let in_file: BTreeMap<String, String> = names.iter().cloned().map(|(a, b)| (b, a)).collect();
+        // By the first name in the file of the same numbers, which are read and kept once.
+        let mut first_kept: HashMap<String, String> = HashMap::new();
         for (name, kept) in names {
-            // The same numbers are read and kept once.
-            let tied = self.tensors.iter().find(|(first, _)| {
-                in_file
-                    .get(*first)
-                    .is_some_and(|first| *first != name && file.are_tied(first, &name))
-            });
-            if let Some((_, tensor)) = tied {
-                let tensor = tensor.clone();
+            let original = file.original(&name).expect("one of the names").to_owned();
+            if let Some(first) = first_kept.get(&original) {
+                let tensor = self.tensors[first].clone();
                 self.keep(kept, tensor)?;
                 continue;
             }
             let (dtype, shape) = file.tensor(&name).expect("one of the names");
-            let (dtype, shape) = (self.float_type(&name, dtype)?, shape.to_vec());
+            let dtype = match dtype {
+                TorchType::F64 => DType::F64,
+                TorchType::F32 => DType::F32,
+                TorchType::F16 => DType::F16,
+                TorchType::BF16 => DType::BF16,
+                found => return Err(self.not_a_float(&name, found.to_string())),
+            };
+            let shape = shape.to_vec();
             let bytes = file.read(&name).map_err(torch_error)?;
-            self.insert(kept, dtype, &shape, &bytes)?;
+            self.insert(kept.clone(), dtype, &shape, &bytes)?;
+            first_kept.insert(original, kept);
         }
         Ok(())
     }
 
-    fn float_type(&self, name: &str, dtype: TorchType) -> Result<DType, Error> {
-        Ok(match dtype {
-            TorchType::F64 => DType::F64,
-            TorchType::F32 => DType::F32,
-            TorchType::F16 => DType::F16,
-            TorchType::BF16 => DType::BF16,
-            found => {
-                return Err(Error::TensorType {
-                    origin: self.origin.clone(),
-                    name: name.to_owned(),
-                    found: found.to_string(),
-                });
-            }
-        })
+    fn not_a_float(&self, name: &str, found: String) -> Error {
+        Error::TensorType {
+            origin: self.origin.clone(),
+            name: name.to_owned(),
+            found,
+        }
     }
 
     /// Keeps a tensor of these little-endian elements as 32-bit numbers.
@@ -190,13 +187,10 @@ impl Weights {
         }
         let mut header = vec![0; header_len as usize];
         file.read_exact(&mut header).map_err(file_error)?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
-
-        for name in header.offset_keys() {
-            let info = header.info(&name).expect("the key was just listed");
+        for (name, info) in header::tensors(&header).map_err(|e| malformed(&e))? {
             let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
             let end_in_file = end.saturating_add(8 + header_len);
-            if start > end || end_in_file > file_len {
+            if end_in_file > file_len {
                 return Err(Error::Truncated {
                     path: path.to_owned(),
                     name,
@@ -205,18 +199,13 @@ impl Weights {
                 });
             }
             let Some(kept) = kept_as(&name) else { continue };
-            let dtype = DType::try_from(info.dtype).map_err(|e| malformed(&format!("tensor {name}: {e}")))?;
-            let n_bytes = info
-                .shape
-                .iter()
-                .try_fold(dtype.size_in_bytes(), |n, &dim| n.checked_mul(dim));
-            if n_bytes.map(|n| n as u64) != Some(end - start) {
-                return Err(malformed(&format!(
-                    "tensor {name} of shape {:?} does not fill its {} bytes",
-                    info.shape,
-                    end - start
-                )));
-            }
+            let dtype = match info.dtype {
+                Dtype::F64 => DType::F64,
+                Dtype::F32 => DType::F32,
+                Dtype::F16 => DType::F16,
+                Dtype::BF16 => DType::BF16,
+                found => return Err(self.not_a_float(&name, format!("{found:?}"))),
+            };
             let mut bytes = vec![0; (end - start) as usize];
             file.seek(SeekFrom::Start(8 + header_len + start))
                 .map_err(file_error)?;

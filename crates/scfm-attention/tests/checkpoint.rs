@@ -185,6 +185,37 @@ fn a_file_without_the_masked_gene_head_still_gives_attention() {
 }
 
 #[test]
+fn a_masked_gene_head_without_one_of_its_parts_is_refused_when_it_is_loaded() {
+    for name in [
+        "cls.predictions.bias",
+        "cls.predictions.transform.dense.weight",
+        "cls.predictions.transform.dense.bias",
+        "cls.predictions.transform.LayerNorm.weight",
+        "cls.predictions.transform.LayerNorm.bias",
+    ] {
+        let folder = saved();
+        change_weights(&folder, |tensors| {
+            tensors.remove(name).unwrap();
+        });
+        let error = load(&folder).unwrap_err();
+        assert!(
+            matches!(&error, Error::MissingTensor { name: found, .. } if found == name),
+            "{error}"
+        );
+        let folder = saved();
+        change_weights(&folder, |tensors| {
+            let other = Tensor::zeros((3, 3), DType::F32, &Device::Cpu).unwrap();
+            tensors.insert(name.to_owned(), other);
+        });
+        let error = load(&folder).unwrap_err();
+        assert!(
+            matches!(&error, Error::TensorShape { found, .. } if found == &[3, 3]),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn half_precision_and_unknown_tensors_are_read_and_passed_over() {
     let folder = saved();
     change_weights(&folder, |tensors| {

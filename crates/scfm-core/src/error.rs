@@ -1,11 +1,11 @@
-use crate::GeneId;
+use crate::{GeneId, Shown};
 
 /// What can be wrong with values handed to the types of this crate.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A gene stands in a panel twice.
-    #[error("gene {gene} stands twice in the panel, at {first} and {second}")]
+    #[error("gene {} stands twice in the panel, at {first} and {second}", Shown(gene.as_str()))]
     DuplicateGene {
         /// The gene.
         gene: GeneId,
@@ -25,7 +25,7 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A value that no count can have.
-    #[error("cell {cell}, gene {gene}: {value} is not a count")]
+    #[error("cell {cell}, gene {}: {value} is not a count", Shown(gene.as_str()))]
     NotACount {
         /// Row of the cell.
         cell: usize,
@@ -35,7 +35,7 @@ pub enum Error {
         value: f32,
     },
     /// A name of an edge kind, layer or orientation that is not understood.
-    #[error("{found:?} is not {expected}")]
+    #[error("{} is not {expected}", Shown(&format!("{found:?}")))]
     Name {
         /// What was given.
         found: String,
@@ -43,6 +43,6 @@ pub enum Error {
         expected: &'static str,
     },
     /// A column name that a table already has.
-    #[error("column {0:?} stands twice in the table")]
+    #[error("column \"{}\" stands twice in the table", Shown(.0))]
     DuplicateColumn(String),
 }

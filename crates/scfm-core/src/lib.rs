@@ -28,6 +28,7 @@ mod moments;
 mod panel;
 mod responses;
 mod seeds;
+mod shown;
 mod table;
 
 pub use cells::{CountMatrix, log1p_cp10k};
@@ -40,4 +41,5 @@ pub use moments::ColumnMoments;
 pub use panel::Panel;
 pub use responses::Responses;
 pub use seeds::Seeds;
+pub use shown::Shown;
 pub use table::{Column, Table};

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use scfm_core::Shown;
+
 /// What can be wrong with a network's file or with what it is laid over.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,9 +62,9 @@ pub enum Error {
     },
     /// The first line of an edge list names neither the columns that are needed nor a scored pair.
     #[error(
-        "{}, line {line}: columns {found}; expected a source ({sources}), a target ({targets}) and a score ({scores}); \
+        "{}, line {line}: columns {}; expected a source ({sources}), a target ({targets}) and a score ({scores}); \
          rename them",
-        path.display(), sources = few(crate::edge_list::SOURCES), targets = few(crate::edge_list::TARGETS),
+        path.display(), Shown(found), sources = few(crate::edge_list::SOURCES), targets = few(crate::edge_list::TARGETS),
         scores = few(crate::list_reader::SCORES)
     )]
     Header {
@@ -139,6 +141,6 @@ fn examples(genes: &[String]) -> String {
     if genes.is_empty() {
         "none at all".to_owned()
     } else {
-        format!("such as {}", genes.join(", "))
+        format!("such as {}", Shown(&genes.join(", ")))
     }
 }

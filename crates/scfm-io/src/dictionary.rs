@@ -1,10 +1,11 @@
 use std::collections::HashSet;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::Error;
 use crate::pickle::{self, Plain};
@@ -12,6 +13,8 @@ use crate::torch::LFS_POINTER;
 
 /// Dictionaries published for single-cell models have a few megabytes; a larger file is something else.
 const MAX_BYTES: u64 = 256 << 20;
+/// Entries of a JSON object; the largest published dictionary has some hundred thousand.
+const MAX_ENTRIES: usize = 1 << 20;
 
 /// Token of each gene, from a pickled dictionary (Geneformer's `token_dictionary*.pkl`) or a JSON object (scGPT's
 /// `vocab.json`): the first byte of the file tells which. Pickles keep the order of the file, JSON objects come
@@ -107,30 +110,113 @@ fn read<T>(
         .collect()
 }
 
+/// The entries of a JSON object, sorted by key; a key that comes twice stays twice.
 fn json_entries(path: &Path, bytes: &[u8]) -> Result<Vec<(Arc<str>, Plain)>, Error> {
-    let object: serde_json::Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|source| Error::Json {
-            path: path.to_owned(),
-            source,
-        })?;
-    object
+    let object: Object = serde_json::from_slice(bytes).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut entries = object
+        .0
         .into_iter()
         .map(|(key, value)| {
-            let plain = match &value {
-                Value::String(text) => Some(Plain::Text(text.as_str().into())),
-                Value::Number(number) => number
-                    .as_i64()
-                    .map(Plain::Int)
-                    .or_else(|| number.as_f64().map(Plain::Float)),
-                _ => None,
-            };
-            let plain = plain.ok_or_else(|| Error::Dictionary {
+            let plain = value.0.ok_or_else(|| Error::Dictionary {
                 path: path.to_owned(),
                 reason: format!("the value of {key:?} is neither a number nor a string"),
             })?;
-            Ok((key.into(), plain))
+            Ok((key, plain))
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(entries)
+}
+
+/// The entries of a JSON object in the order of the file. `serde_json`'s own map keeps the last of equal keys and drops
+/// the others without a word.
+struct Object(Vec<(Arc<str>, JsonValue)>);
+
+/// A number or a text; none for anything else, which is passed over without being kept.
+struct JsonValue(Option<Plain>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of numbers or strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if entries.len() == MAX_ENTRIES {
+                let reason = format!("more than {MAX_ENTRIES} entries, too many for a dictionary");
+                return Err(de::Error::custom(reason));
+            }
+            entries.push((key.into(), map.next_value()?));
+        }
+        Ok(Object(entries))
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor).map(JsonValue)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Option<Plain>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_i64<E>(self, int: i64) -> Result<Self::Value, E> {
+        Ok(Some(Plain::Int(int)))
+    }
+
+    fn visit_u64<E>(self, int: u64) -> Result<Self::Value, E> {
+        Ok(Some(match i64::try_from(int) {
+            Ok(int) => Plain::Int(int),
+            Err(_) => Plain::Float(int as f64),
+        }))
+    }
+
+    fn visit_f64<E>(self, float: f64) -> Result<Self::Value, E> {
+        Ok(Some(Plain::Float(float)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Plain::Text(text.into())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Self::Value, A::Error> {
+        while values.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
 }
 
 fn show(value: &Plain) -> String {

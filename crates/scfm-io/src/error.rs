@@ -1,6 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use scfm_core::Shown;
+
 /// What can be wrong with a file that is read or written here. Every message is one line that names the file and
 /// the place in it.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,7 @@ pub enum Error {
         found: u64,
     },
     /// The HDF5 library could not read or write an object.
-    #[error("{}: {object}: {source}", path.display())]
+    #[error("{}: {}: {}", path.display(), Shown(object), Shown(&source.to_string()))]
     Hdf5 {
         /// The file.
         path: PathBuf,
@@ -43,7 +45,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A folder whose files are not there or do not fit each other.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", path.display(), Shown(reason))]
     Folder {
         /// The folder, or the file in it.
         path: PathBuf,
@@ -51,7 +53,7 @@ pub enum Error {
         reason: String,
     },
     /// A line of a text file that is not what it should be.
-    #[error("{}: line {line}: found {found}, expected {expected}", path.display())]
+    #[error("{}: line {line}: found {}, expected {}", path.display(), Shown(found), Shown(expected))]
     Line {
         /// The file.
         path: PathBuf,
@@ -63,7 +65,7 @@ pub enum Error {
         expected: String,
     },
     /// An object that should be there is not.
-    #[error("{}: there is no {object}; the file has {}", path.display(), listed(available))]
+    #[error("{}: there is no {}; the file has {}", path.display(), Shown(object), Shown(&listed(available)))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -73,7 +75,7 @@ pub enum Error {
         available: Vec<String>,
     },
     /// An object is stored in a way that is not understood.
-    #[error("{}: {object} is stored as {found}; expected {expected}", path.display())]
+    #[error("{}: {} is stored as {}; expected {expected}", path.display(), Shown(object), Shown(found))]
     Encoding {
         /// The file.
         path: PathBuf,
@@ -85,7 +87,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// Two lengths in the file, or in the file and the request, disagree.
-    #[error("{}: {object} has length {found}, expected {expected}", path.display())]
+    #[error("{}: {} has length {found}, expected {expected}", path.display(), Shown(object))]
     Length {
         /// The file.
         path: PathBuf,
@@ -97,7 +99,7 @@ pub enum Error {
         expected: u64,
     },
     /// The row or column pointer of a sparse matrix does not rise from 0 to the number of stored values.
-    #[error("{}: {object}: entry {at} is {found}, expected {expected}", path.display())]
+    #[error("{}: {}: entry {at} is {found}, expected {expected}", path.display(), Shown(object))]
     Indptr {
         /// The file.
         path: PathBuf,
@@ -111,7 +113,7 @@ pub enum Error {
         expected: String,
     },
     /// A row, column or category number outside its range.
-    #[error("{}: {object}: entry {at} is {found}, expected a number in 0..{bound}", path.display())]
+    #[error("{}: {}: entry {at} is {found}, expected a number in 0..{bound}", path.display(), Shown(object))]
     OutOfRange {
         /// The file.
         path: PathBuf,
@@ -126,9 +128,9 @@ pub enum Error {
     },
     /// Reading would take more memory than allowed; checked before it is taken.
     #[error(
-        "{}: {object} asks for {needed} bytes, more than the memory budget of {budget}; \
+        "{}: {} asks for {needed} bytes, more than the memory budget of {budget}; \
          raise the budget or read fewer cells at a time",
-        path.display()
+        path.display(), Shown(object)
     )]
     TooLarge {
         /// The file.
@@ -143,8 +145,8 @@ pub enum Error {
     /// A value that no count can have: negative, fractional, not a number, or above 16,777,216 (2²⁴), the largest
     /// count that single precision holds exactly.
     #[error(
-        "{}: {matrix}: cell {cell} (row {row}), gene {gene}: {} is not a count",
-        path.display(), shown(*value)
+        "{}: {}: cell {} (row {row}), gene {}: {} is not a count",
+        path.display(), Shown(matrix), Shown(cell), Shown(gene), shown(*value)
     )]
     NotACount {
         /// The file.
@@ -161,7 +163,10 @@ pub enum Error {
         value: f64,
     },
     /// No matrix of the file holds raw counts.
-    #[error("{}: no raw counts found: {}; name the layer that holds counts, if there is one", path.display(), seen.join("; "))]
+    #[error(
+        "{}: no raw counts found: {}; name the layer that holds counts, if there is one",
+        path.display(), Shown(&seen.join("; "))
+    )]
     NoCounts {
         /// The file.
         path: PathBuf,
@@ -169,7 +174,7 @@ pub enum Error {
         seen: Vec<String>,
     },
     /// An archive of torch that is broken, or a tensor in it.
-    #[error("{}: {place}: {reason}", path.display())]
+    #[error("{}: {}: {}", path.display(), Shown(place), Shown(reason))]
     Archive {
         /// The file.
         path: PathBuf,
@@ -179,7 +184,7 @@ pub enum Error {
         reason: String,
     },
     /// A pickle that is broken, or that does more than hold a dictionary of plain values or of tensors.
-    #[error("{}: {opcode} at byte {offset}: {reason}", path.display())]
+    #[error("{}: {opcode} at byte {offset}: {}", path.display(), Shown(reason))]
     Pickle {
         /// The file.
         path: PathBuf,
@@ -191,7 +196,7 @@ pub enum Error {
         reason: String,
     },
     /// A dictionary whose entries are not what they should be.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", path.display(), Shown(reason))]
     Dictionary {
         /// The file.
         path: PathBuf,
@@ -199,7 +204,7 @@ pub enum Error {
         reason: String,
     },
     /// The JSON library could not read the file.
-    #[error("{}: not a JSON object: {source}", path.display())]
+    #[error("{}: not a JSON object: {}", path.display(), Shown(&source.to_string()))]
     Json {
         /// The file.
         path: PathBuf,
@@ -207,7 +212,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The Parquet library could not read the file.
-    #[error("{}: not a readable Parquet file: {source}", path.display())]
+    #[error("{}: not a readable Parquet file: {}", path.display(), Shown(&source.to_string()))]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -215,7 +220,7 @@ pub enum Error {
         source: parquet::errors::ParquetError,
     },
     /// A Parquet file that does not have the columns or the row order it should.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", path.display(), Shown(reason))]
     Layout {
         /// The file.
         path: PathBuf,

@@ -76,6 +76,8 @@ pub struct TorchFile {
     root: String,
     archive: ZipArchive<BufReader<File>>,
     tensors: BTreeMap<String, View>,
+    /// The first name of each view.
+    originals: HashMap<TensorRecord, String>,
     budget: u64,
     file_len: u64,
 }
@@ -114,12 +116,18 @@ impl TorchFile {
             let reason = "a pointer of Git LFS and not the file itself; download the file";
             return Err(broken("file", reason.to_owned()));
         }
-        let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| {
+        // The library seeks to each entry of the directory, which fills the buffer again; members are read past it.
+        let reader = BufReader::with_capacity(512, file);
+        let archive = ZipArchive::new(reader).map_err(|e| {
             broken(
                 "file",
                 format!("{file_len} bytes that are not a whole zip archive as torch.save writes it ({e})"),
             )
         })?;
+        if archive.has_duplicate_names() {
+            let reason = "two members of one name, of which readers take either; torch.save writes each once";
+            return Err(broken("archive", reason.to_owned()));
+        }
         let roots: Vec<&str> = archive
             .file_names_raw()
             .filter_map(|name| std::str::from_utf8(name).ok()?.strip_suffix("/data.pkl"))
@@ -138,6 +146,7 @@ impl TorchFile {
             root: root.clone(),
             archive,
             tensors: BTreeMap::new(),
+            originals: HashMap::new(),
             budget: limits.memory_budget,
             file_len,
         };
@@ -156,6 +165,10 @@ impl TorchFile {
             }
         }
         file.check_overlaps()?;
+        for (name, view) in &file.tensors {
+            let original = file.originals.entry(view.record.clone());
+            original.or_insert_with(|| name.clone());
+        }
         Ok(file)
     }
 
@@ -169,6 +182,12 @@ impl TorchFile {
         self.tensors
             .get(name)
             .map(|view| (view.record.storage.dtype, &*view.shape))
+    }
+
+    /// The first name, in order, of the view of a storage that a tensor is: its own unless it is tied to an earlier one.
+    pub fn original(&self, name: &str) -> Option<&str> {
+        let view = self.tensors.get(name)?;
+        self.originals.get(&view.record).map(String::as_str)
     }
 
     /// Whether two tensors are the same view of the same storage, as tied weights are.
@@ -279,6 +298,7 @@ impl TorchFile {
     /// more bytes than the file.
     fn check_overlaps(&self) -> Result<(), Error> {
         let mut views = HashSet::new();
+        // Bytes that no tensor has had yet, since a storage may be named as one of several types.
         let mut left: HashMap<&str, u64> = HashMap::new();
         let mut n_bytes = 0u64;
         for (name, view) in &self.tensors {
@@ -286,16 +306,17 @@ impl TorchFile {
             if !views.insert(&view.record) {
                 continue;
             }
+            let size = storage.dtype.size() as u64;
             let left = left.entry(&storage.key).or_insert_with(|| {
-                n_bytes = n_bytes.saturating_add(storage.n * storage.dtype.size() as u64);
-                storage.n
+                n_bytes = n_bytes.saturating_add(storage.n * size);
+                storage.n * size
             });
             let n: u64 = view.record.shape.iter().product();
-            if n > *left || n_bytes > self.file_len {
+            if n * size > *left || n_bytes > self.file_len {
                 let reason = "overlaps other tensors that it is not tied to".to_owned();
                 return Err(self.broken_tensor(name, reason));
             }
-            *left -= n;
+            *left -= n * size;
         }
         Ok(())
     }
@@ -364,7 +385,7 @@ impl TorchFile {
     fn broken_tensor(&self, name: &str, reason: String) -> Error {
         Error::Archive {
             path: self.path.clone(),
-            place: format!("tensor {}", name.escape_debug()),
+            place: format!("tensor {name}"),
             reason,
         }
     }

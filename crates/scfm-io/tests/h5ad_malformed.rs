@@ -153,6 +153,38 @@ fn a_broken_pointer_is_named_with_its_entry() {
 }
 
 #[test]
+fn a_sparse_matrix_with_arrays_of_two_dimensions_does_not_panic() {
+    // Three entries of no value each: as many rows as `data` has, and nothing to look at. Then of two values each.
+    let none = |matrix: &mut GroupBuilder| {
+        sparse(matrix, "csr_matrix", [2, 3]);
+        matrix.create_dataset("indptr").with_i64_data(&[0, 1, 3]);
+        matrix
+            .create_dataset("indices")
+            .with_i32_data(&[])
+            .with_shape(&[3, 0]);
+        matrix.create_dataset("data").with_f32_data(&[1.0, 2.0, 3.0]);
+    };
+    let two = |matrix: &mut GroupBuilder| {
+        sparse(matrix, "csr_matrix", [2, 3]);
+        matrix.create_dataset("indptr").with_i64_data(&[0, 1, 3]);
+        matrix.create_dataset("indices").with_i32_data(&[1, 0, 2]);
+        matrix
+            .create_dataset("data")
+            .with_f32_data(&[1.0; 6])
+            .with_shape(&[3, 2]);
+    };
+    for (file, wrong) in [(file_with(none), "X/indices"), (file_with(two), "X/data")] {
+        let error = read_error(&file);
+        assert!(
+            matches!(&error, Error::Encoding { object, .. } if object == wrong),
+            "{error}"
+        );
+        let file = H5ad::open(&file.path, &ReadLimits::default()).unwrap();
+        assert!(matches!(file.counts_matrix(), Err(Error::Encoding { .. })));
+    }
+}
+
+#[test]
 fn an_index_out_of_range_is_named_with_its_entry() {
     for bad in [3, -1, i32::MAX] {
         match read_error(&csr(&[0, 1, 3], &[1, 0, bad], &[1.0, 2.0, 3.0])) {

@@ -120,6 +120,13 @@ impl Checkpoint {
         for (name, shape) in config.encoder_parameters() {
             weights.get(&name, &shape)?;
         }
+        // The head may be absent as a whole, as in files of the encoder alone, but not in part.
+        let head = config.head_parameters();
+        if head.iter().any(|(name, _)| weights.contains(name)) {
+            for (name, shape) in head {
+                weights.get(&name, &shape)?;
+            }
+        }
         Ok(Self {
             config,
             vocabulary,

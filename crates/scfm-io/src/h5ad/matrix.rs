@@ -413,7 +413,18 @@ fn sparse<'a>(source: &'a Source, path: &str) -> Result<(Layout<'a>, Vec<u64>), 
     };
     let shape: Result<Vec<u64>, _> = shape.into_iter().map(u64::try_from).collect();
     let shape = shape.map_err(|_| source.encoding(path, "a matrix of negative shape", "cells × genes"))?;
-    let pointer = source.array(&format!("{path}/indptr"))?;
+    // Of arrays with more dimensions the library gives more values than rows, or none at all.
+    let flat = |name: &str| {
+        let array = source.array(&format!("{path}/{name}"))?;
+        match array.shape() {
+            [_] => Ok(array),
+            shape => {
+                let found = format!("an array of shape {shape:?}");
+                Err(source.encoding(&array.path, found, "an array of one dimension"))
+            }
+        }
+    };
+    let pointer = flat("indptr")?;
     let indptr_path = pointer.path.clone();
     let indptr = pointer.integers(0..pointer.n_rows())?;
     let indptr = indptr.iter().enumerate().map(|(at, &entry)| {
@@ -428,8 +439,8 @@ fn sparse<'a>(source: &'a Source, path: &str) -> Result<(Layout<'a>, Vec<u64>), 
     let layout = Layout::Sparse {
         by_cell,
         indptr: indptr.collect::<Result<_, _>>()?,
-        indices: source.array(&format!("{path}/indices"))?,
-        data: source.array(&format!("{path}/data"))?,
+        indices: flat("indices")?,
+        data: flat("data")?,
     };
     Ok((layout, shape))
 }

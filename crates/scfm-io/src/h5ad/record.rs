@@ -57,10 +57,8 @@ impl Field {
         };
         let kind = kind(&member.datatype);
         let (record_size, offset) = (size as usize, usize::try_from(member.byte_offset)?);
-        if offset
-            .checked_add(kind.size())
-            .is_none_or(|end| end > record_size)
-        {
+        let end = offset.checked_add(kind.size());
+        if record_size == 0 || end.is_none_or(|end| end > record_size) {
             return Err(format!("field {name} does not lie within a record of {record_size} bytes").into());
         }
         Ok(Some(Self {

@@ -16,6 +16,9 @@ const MAX_STACK: usize = 1 << 16;
 /// Entries, memoised values and objects of all kinds. The largest published dictionary has a few hundred thousand; an
 /// instruction of one byte can make an object of a hundred.
 const MAX_OBJECTS: usize = 1 << 22;
+/// What a tensor, its storage and its entry count as among objects, since each takes so much more memory. A model of a
+/// thousand layers, with sixteen tensors each, stays below half of what is allowed.
+const TENSOR: usize = 32;
 /// Characters of a name from the file that a message shows.
 const MAX_SHOWN: usize = 80;
 
@@ -143,13 +146,16 @@ impl<'a> Machine<'a> {
     }
 
     fn n_objects(&self) -> usize {
+        let entry = match self.dialect {
+            Dialect::PlainValues => 1,
+            Dialect::Tensors => TENSOR,
+        };
         self.memo.len()
             + self.marks.len()
-            + self.n_entries
+            + self.n_entries * entry
             + self.dictionaries.len()
             + self.dtypes.len()
-            + self.storages.len()
-            + self.tensors.len()
+            + (self.storages.len() + self.tensors.len()) * TENSOR
     }
 
     /// The entries of the one dictionary that is left, all of them plain values.
@@ -435,7 +441,7 @@ impl<'a> Machine<'a> {
 }
 
 /// A name from the file, cut and escaped so that a message stays one line.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     let end = name
         .char_indices()
         .nth(MAX_SHOWN)

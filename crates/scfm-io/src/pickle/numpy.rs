@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::machine::{Step, Value};
+use super::machine::{Step, Value, shown};
 
 /// A numpy dtype: kind and size from its name (`i2`, `f8`), byte order from its state.
 #[derive(Debug, Clone)]
@@ -17,12 +17,13 @@ impl Dtype {
         }
         let size: usize = name.get(1..).and_then(|n| n.parse().ok()).unwrap_or(0);
         if bytes.len() != size {
-            return Err(format!("numpy {name} of {} bytes", bytes.len()));
+            return Err(format!("numpy {} of {} bytes", shown(name), bytes.len()));
         }
         let mut word = [0; 8];
         if size > 8 {
             return Err(format!(
-                "numpy dtype {name}, expected an integer or a float of at most 8 bytes"
+                "numpy dtype {}, expected an integer or a float of at most 8 bytes",
+                shown(name)
             ));
         }
         word[..size].copy_from_slice(bytes);
@@ -40,7 +41,8 @@ impl Dtype {
             ),
             _ => {
                 return Err(format!(
-                    "numpy dtype {name}, expected an integer or a float of at most 8 bytes"
+                    "numpy dtype {}, expected an integer or a float of at most 8 bytes",
+                    shown(name)
                 ));
             }
         })
@@ -50,7 +52,7 @@ impl Dtype {
     fn decode_text(&self, length: &str, bytes: &[u8]) -> Step<Value> {
         let (characters, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() || length.parse() != Ok(characters.len()) {
-            return Err(format!("numpy U{length} of {} bytes", bytes.len()));
+            return Err(format!("numpy U{} of {} bytes", shown(length), bytes.len()));
         }
         let code = |character: &[u8; 4]| match self.big_endian {
             true => u32::from_be_bytes(*character),

@@ -1,6 +1,6 @@
 //! The tables beside a matrix: features, barcodes, and what is known of each cell.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -184,8 +184,9 @@ pub(super) fn read_cells(
         });
     }
     let mut columns: Vec<(String, FrameColumn)> = Vec::new();
+    let mut seen = HashSet::new();
     for (at, name) in names.iter().enumerate() {
-        if name.is_empty() || name == super::INDEX || columns.iter().any(|(other, _)| other == name) {
+        if name.is_empty() || name == super::INDEX || !seen.insert(name) {
             let found = format!("{name:?} as name of column {}", at + 2);
             return Err(wrong(1, found, "a name that no other column has".to_owned()));
         }
