@@ -58,10 +58,10 @@ pub enum Error {
         /// What the format asks for.
         expected: &'static str,
     },
-    /// The first line of an edge list names neither the columns that are needed nor a scored pair.
+    /// The first line of an edge list names neither the columns that are needed nor a pair.
     #[error(
         "{}, line {line}: columns {found}; expected a source ({sources}), a target ({targets}) and a score ({scores}); \
-         rename them",
+         rename them, or leave source and target alone where pairs have no score",
         path.display(), sources = few(crate::edge_list::SOURCES), targets = few(crate::edge_list::TARGETS),
         scores = few(crate::list_reader::SCORES)
     )]
