@@ -287,6 +287,61 @@ pub enum Error {
         /// Where the weights come from.
         origin: String,
     },
+    /// A file of attention of another program, or a gene list of it, that is not what it should be.
+    #[error("{}: {what}: found {found}, expected {expected}", path.display())]
+    Given {
+        /// The file.
+        path: PathBuf,
+        /// What of it.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A gene that is two tokens of a cell, so that it is not one row and one column of its attention.
+    #[error(
+        "{}: gene {gene} is token {first} and token {second} of the cell; attention of genes that are several tokens has to \
+         be pooled before it is handed over", path.display()
+    )]
+    GeneTwice {
+        /// The file of the gene list.
+        path: PathBuf,
+        /// The gene.
+        gene: String,
+        /// Its first position, from 0.
+        first: usize,
+        /// Its second.
+        second: usize,
+    },
+    /// Attention between two genes, as another program computed it, that is no finite number.
+    #[error("{}: layer {layer}, head {head}: the attention of {query} to {key} is {value}", path.display())]
+    GivenNotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The layer, from 0.
+        layer: usize,
+        /// The head, from 0.
+        head: usize,
+        /// The gene of the row.
+        query: String,
+        /// The gene of the column.
+        key: String,
+        /// What stands there.
+        value: f32,
+    },
+    /// Reading would take more memory than allowed; checked before it is taken.
+    #[error("{}: {what} takes {needed} bytes, more than the memory budget of {budget}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What of it.
+        what: &'static str,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
     /// Sums that were taken over other panels or another model.
     #[error("attention sums cannot be added: {what} differ")]
     Merge {
@@ -300,8 +355,8 @@ pub enum Error {
     SumOverflow,
     /// A sum that cannot come from attention over so many cells.
     #[error(
-        "the attention sum of {source_gene} → {target_gene} is {sum} over {n_cells} cells; expected a number from 0 to 2⁴⁰ \
-         a cell"
+        "the attention sum of {source_gene} → {target_gene} is {sum} over {n_cells} cells, in units of 2⁻⁴⁰; expected from \
+         {low} to {high} a cell"
     )]
     Sum {
         /// The source gene.
@@ -312,6 +367,10 @@ pub enum Error {
         sum: i64,
         /// Number of cells that hold both genes.
         n_cells: u32,
+        /// The least that a cell can add.
+        low: f64,
+        /// The most.
+        high: f64,
     },
     /// Training that cannot start or that diverged.
     #[error("training: {0}")]
@@ -322,6 +381,20 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn given(
+        path: &Path,
+        what: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Given {
+            path: path.to_owned(),
+            what,
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+
     /// The error with the file that it was found in.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Self::In {

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use ndarray::Array2;
 use scfm_core::{EdgeKind, EdgeMatrix, Layer, Panel};
 
@@ -75,6 +77,10 @@ impl LayerSums {
         &self.sums
     }
 
+    pub(crate) fn sums_mut(&mut self) -> &mut Array2<i64> {
+        &mut self.sums
+    }
+
     /// Adds the sums over other cells.
     ///
     /// # Errors
@@ -102,15 +108,33 @@ impl LayerSums {
     /// # Panics
     /// When `n_cells` has another shape than the sums.
     pub fn mean(&self, n_cells: &Array2<u32>) -> Result<EdgeMatrix, Error> {
+        self.mean_within(n_cells, 0.0..=1.0 + ABOVE_ONE)
+    }
+
+    /// [`mean`](Self::mean) of numbers that are no probabilities: `range` is what one cell can add to a sum.
+    ///
+    /// # Errors
+    /// [`Error::Sum`] for a sum that so many cells cannot have.
+    ///
+    /// # Panics
+    /// When `n_cells` has another shape than the sums.
+    pub fn mean_within(
+        &self,
+        n_cells: &Array2<u32>,
+        range: RangeInclusive<f64>,
+    ) -> Result<EdgeMatrix, Error> {
         assert_eq!(n_cells.dim(), self.sums.dim(), "a count for every sum");
+        let (low, high) = range.into_inner();
         for (((source, target), &sum), &n) in self.sums.indexed_iter().zip(n_cells) {
-            let most = f64::from(n) * ONE * (1.0 + ABOVE_ONE);
-            if sum < 0 || sum as f64 > most {
+            let n_ones = f64::from(n) * ONE;
+            if (sum as f64) < n_ones * low || sum as f64 > n_ones * high {
                 return Err(Error::Sum {
                     source_gene: self.sources.gene(source).clone(),
                     target_gene: self.targets.gene(target).clone(),
                     sum,
                     n_cells: n,
+                    low,
+                    high,
                 });
             }
         }

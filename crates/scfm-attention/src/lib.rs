@@ -64,6 +64,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Attention of models that are not computed here is read from tensors in files, and summed in the same way: see
+//! [`given`].
+//!
 //! A model made to order, for a world whose truth is known:
 //!
 //! ```
@@ -93,6 +96,7 @@ mod error;
 mod extraction;
 mod folder;
 pub mod geneformer;
+pub mod given;
 mod kernels;
 mod layer_sums;
 mod panel;

@@ -3,10 +3,11 @@ use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo};
 use scfm_io::{ReadLimits, TorchFile, TorchType};
 
 use crate::Error;
@@ -165,61 +166,33 @@ impl Weights {
         path: &Path,
         mut kept_as: impl FnMut(&str) -> Option<String>,
     ) -> Result<(), Error> {
-        let file_error = |source| Error::File {
-            path: path.to_owned(),
-            source,
-        };
-        let malformed = |reason: &dyn std::fmt::Display| Error::Safetensors {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        };
-        let mut file = File::open(path).map_err(file_error)?;
-        let file_len = file.metadata().map_err(file_error)?.len();
-        let mut header_len = [0; 8];
-        file.read_exact(&mut header_len)
-            .map_err(|_| malformed(&format!("{file_len} bytes, too short for a header")))?;
-        if header_len == LFS_POINTER {
-            let reason = "a pointer of Git LFS and not the file itself; download the file";
-            return Err(malformed(&reason));
-        }
-        let header_len = u64::from_le_bytes(header_len);
-        if header_len > MAX_HEADER || header_len + 8 > file_len {
-            return Err(malformed(&format!(
-                "a header of {header_len} bytes in a file of {file_len}"
-            )));
-        }
-        let mut header = vec![0; header_len as usize];
-        file.read_exact(&mut header).map_err(file_error)?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
-
-        for name in header.offset_keys() {
-            let info = header.info(&name).expect("the key was just listed");
-            let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
-            let end_in_file = end.saturating_add(8 + header_len);
-            if start > end || end_in_file > file_len {
-                return Err(Error::Truncated {
-                    path: path.to_owned(),
-                    name,
-                    found: file_len,
-                    expected: end_in_file,
-                });
-            }
+        let (mut file, header) = SafetensorsHeader::read(path)?;
+        for name in header.metadata.offset_keys() {
+            let info = header.metadata.info(&name).expect("the key was just listed");
+            let range = header.range(path, &name, info)?;
             let Some(kept) = kept_as(&name) else { continue };
-            let dtype = DType::try_from(info.dtype).map_err(|e| malformed(&format!("tensor {name}: {e}")))?;
+            let malformed = |reason: String| Error::Safetensors {
+                path: path.to_owned(),
+                reason: format!("tensor {name}{reason}"),
+            };
+            let file_error = |source| Error::File {
+                path: path.to_owned(),
+                source,
+            };
+            let dtype = DType::try_from(info.dtype).map_err(|e| malformed(format!(": {e}")))?;
             let n_bytes = info
                 .shape
                 .iter()
                 .try_fold(dtype.size_in_bytes(), |n, &dim| n.checked_mul(dim));
-            if n_bytes.map(|n| n as u64) != Some(end - start) {
-                return Err(malformed(&format!(
-                    "tensor {name} of shape {:?} does not fill its {} bytes",
-                    info.shape,
-                    end - start
+            let n_stored = range.end - range.start;
+            if n_bytes.map(|n| n as u64) != Some(n_stored) {
+                return Err(malformed(format!(
+                    " of shape {:?} does not fill its {n_stored} bytes",
+                    info.shape
                 )));
             }
-            let mut bytes = vec![0; (end - start) as usize];
-            file.seek(SeekFrom::Start(8 + header_len + start))
-                .map_err(file_error)?;
+            let mut bytes = vec![0; n_stored as usize];
+            file.seek(SeekFrom::Start(range.start)).map_err(file_error)?;
             file.read_exact(&mut bytes).map_err(file_error)?;
             self.insert(kept, dtype, &info.shape, &bytes)?;
         }
@@ -276,6 +249,76 @@ impl Weights {
     /// The values of a one-dimensional tensor.
     pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
         Ok(self.get(name, &[len])?.to_vec1()?)
+    }
+}
+
+/// What a safetensors file says of its tensors.
+pub(crate) struct SafetensorsHeader {
+    pub metadata: Metadata,
+    /// Where the values of the first tensor stand.
+    start: u64,
+    file_len: u64,
+}
+
+impl SafetensorsHeader {
+    /// The open file and its header.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Safetensors`].
+    pub(crate) fn read(path: &Path) -> Result<(File, Self), Error> {
+        let file_error = |source| Error::File {
+            path: path.to_owned(),
+            source,
+        };
+        let malformed = |reason: &dyn std::fmt::Display| Error::Safetensors {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        };
+        let mut file = File::open(path).map_err(file_error)?;
+        let file_len = file.metadata().map_err(file_error)?.len();
+        let mut header_len = [0; 8];
+        file.read_exact(&mut header_len)
+            .map_err(|_| malformed(&format!("{file_len} bytes, too short for a header")))?;
+        if header_len == LFS_POINTER {
+            let reason = "a pointer of Git LFS and not the file itself; download the file";
+            return Err(malformed(&reason));
+        }
+        let header_len = u64::from_le_bytes(header_len);
+        if header_len > MAX_HEADER || header_len + 8 > file_len {
+            return Err(malformed(&format!(
+                "a header of {header_len} bytes in a file of {file_len}"
+            )));
+        }
+        let mut header = vec![0; header_len as usize];
+        file.read_exact(&mut header).map_err(file_error)?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
+        let start = 8 + header_len;
+        Ok((
+            file,
+            Self {
+                metadata,
+                start,
+                file_len,
+            },
+        ))
+    }
+
+    /// Where the values of a tensor stand in the file.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] where the file ends before them.
+    pub(crate) fn range(&self, path: &Path, name: &str, info: &TensorInfo) -> Result<Range<u64>, Error> {
+        let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+        let end_in_file = end.saturating_add(self.start);
+        if start > end || end_in_file > self.file_len {
+            return Err(Error::Truncated {
+                path: path.to_owned(),
+                name: name.to_owned(),
+                found: self.file_len,
+                expected: end_in_file,
+            });
+        }
+        Ok(self.start + start..end_in_file)
     }
 }
 
