@@ -171,14 +171,14 @@ fn common(
 }
 
 /// Each layer once, from low to high.
-fn kept(layers: &[usize]) -> Vec<Layer> {
+pub(super) fn kept(layers: &[usize]) -> Vec<Layer> {
     let mut layers = layers.to_vec();
     layers.sort_unstable();
     layers.dedup();
     layers.into_iter().map(Layer).collect()
 }
 
-fn layers(wanted: &str, n_layers: usize) -> Result<Vec<usize>> {
+pub(super) fn layers(wanted: &str, n_layers: usize) -> Result<Vec<usize>> {
     if wanted == "all" {
         return Ok((0..n_layers).collect());
     }
