@@ -390,7 +390,8 @@ impl Error {
         Self::Given {
             path: path.to_owned(),
             what,
-            found: found.into(),
+            // What a file holds may go over lines, a message does not.
+            found: found.into().replace(char::is_control, " "),
             expected: expected.into(),
         }
     }

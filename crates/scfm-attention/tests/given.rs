@@ -259,7 +259,7 @@ fn gene_lists_that_do_not_fit_are_named() {
         ("A\n", &["found 1"]),
         ("", &["found 0"]),
         ("A\n\nB\n", &["found 3"]),
-        ("\nB", &["an empty name at token 0"]),
+        ("\nB", &["\"\" at token 0"]),
         (
             "A\nA\n",
             &["genes.txt", "gene A is token 0 and token 1", "pooled"],
@@ -319,6 +319,13 @@ fn safetensors_that_hold_something_else_are_named() {
                 &values,
             ),
             &["genes in the metadata", "JSON list"],
+        ),
+        (
+            header(
+                r#"{"__metadata__":{"genes":"[\"A\",\"B\\nC\"]"},"attention":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#,
+                &values,
+            ),
+            &["\"B\\nC\" at token 1"],
         ),
         (
             header(

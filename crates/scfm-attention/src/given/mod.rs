@@ -88,8 +88,8 @@ impl GivenAttention {
         }
         let mut seen = HashMap::new();
         for (second, gene) in genes.iter().enumerate() {
-            if gene.is_empty() {
-                let place = format!("an empty name at token {second}");
+            if gene.is_empty() || gene.contains(char::is_control) {
+                let place = format!("{gene:?} at token {second}");
                 return Err(Error::given(&source, "genes", place, "a name for each token"));
             }
             if is_special(gene) {
