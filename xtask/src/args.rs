@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use scfm_attention::Device;
 use scfm_core::Orientation;
+use scfm_io::Regulators;
 use serde::{Deserialize, Serialize};
 
 use crate::edge_args::{EdgeArgs, Null};
@@ -46,9 +47,14 @@ pub enum Command {
     /// Add up the shards of an extraction to the edges that it would have written in one piece
     #[command(after_help = "Example: cargo xtask merge shard-1 shard-2 shard-3 --out edges")]
     Merge(MergeArgs),
+    /// Average attention tensors that another program computed, one file for each cell, to edges
+    #[command(
+        after_help = "Example: cargo xtask import attention --out edges && cargo xtask score edges/attention-L3.parquet --references trrust_rawdata.human.tsv\n\nA cell is <cell>.safetensors with a tensor attention, or <cell>.npy: [layer, head, query, key], [head, query, key] or [query, key]. Its tokens are named by the JSON list genes in the metadata of a safetensors file, by <cell>.genes.txt, or by genes.txt for all cells; names in angle brackets are no genes."
+    )]
+    Import(ImportArgs),
     /// Judge the edges of any other tool against reference networks
     #[command(
-        after_help = "Example: cargo xtask score adjacencies.tsv --references trrust_rawdata.human.tsv\n\nThe list is Parquet, csv or tsv, gzip allowed: our own edge files, GRNBoost2, GENIE3, SCENIC adjacencies, BEELINE's rankedEdges.csv, DREAM5 predictions."
+        after_help = "Example: cargo xtask score adjacencies.tsv --references trrust_rawdata.human.tsv\n\nThe list is Parquet, csv or tsv, gzip allowed: our own edge files, GRNBoost2, GENIE3, SCENIC adjacencies, BEELINE's rankedEdges.csv, DREAM5 predictions, CausalBench's output_network.csv. Or an h5ad that holds a network: a table in uns (OpenProblems: uns/prediction) or a matrix of genes × genes in varp (scPRINT: varp/GRN)."
     )]
     Score(ScoreArgs),
     /// Render the report of a run folder again
@@ -288,10 +294,33 @@ pub struct MergeArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The folder of attention tensors, a file for each cell
+    pub folder: PathBuf,
+    /// Folder for the edge files
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Layers to write: all, or a list as 0,3
+    #[arg(long, default_value = "all")]
+    pub layers: String,
+    /// Which side of the attention matrix the source gene stands on: query (row) or key (column)
+    #[arg(long, default_value_t, value_name = "SIDE")]
+    pub orientation: Orientation,
+    /// A file with one gene per line [default: all genes up to 5,000, else the 2,000 that most cells hold]
+    #[arg(long, value_name = "FILE")]
+    pub genes: Option<PathBuf>,
+    /// Most memory that sums and one cell may take, in GiB [default: three quarters of the machine's]
+    #[arg(long, value_name = "GIB")]
+    pub memory: Option<f64>,
+}
+
+#[derive(Debug, Args)]
 pub struct ScoreArgs {
     /// Scored pairs: source, target, score
     #[arg(value_name = "EDGES")]
     pub edges: PathBuf,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// A reference network, or a folder of them
     #[arg(long, value_name = "FILE|FOLDER", required_unless_present = "data")]
     pub references: Option<PathBuf>,
@@ -320,9 +349,10 @@ pub struct ScoreArgs {
     /// (panel), or those of a file with one gene per line
     #[arg(long, default_value = "observed", value_name = "observed|panel|FILE")]
     pub universe: String,
-    /// What a candidate is that the list does not hold: unknown and left out, or ranked lowest
-    #[arg(long, value_enum, default_value_t = AbsentPairs::Exclude)]
-    pub absent: AbsentPairs,
+    /// What a candidate is that the list does not hold: unknown and left out, or ranked lowest [default: exclude; lowest
+    /// where the list has no scores]
+    #[arg(long, value_enum)]
+    pub absent: Option<AbsentPairs>,
     /// What makes an edge strong [default: its magnitude where scores are negative, else its value]
     #[arg(long, value_enum)]
     pub rank: Option<RankBy>,
@@ -338,6 +368,51 @@ pub struct ScoreArgs {
     /// Most memory that reading and a universe may take, in GiB [default: three quarters of the machine's]
     #[arg(long, value_name = "GIB")]
     pub memory: Option<f64>,
+}
+
+/// Which network of an h5ad is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NetworkOptions {
+    /// Of an h5ad: where its network stands, as uns/prediction or varp/GRN [default: the only one]
+    #[arg(long = "network", value_name = "PATH")]
+    pub path: Option<String>,
+    /// Of a matrix in varp: the side that regulates the other [default: rows]
+    #[arg(long, value_enum, value_name = "SIDE")]
+    pub regulators: Option<RegulatorSide>,
+    /// Of a matrix in varp: the column of var that names its genes [default: the index]
+    #[arg(long, value_name = "COLUMN")]
+    pub gene_column: Option<String>,
+}
+
+impl NetworkOptions {
+    /// The first option that is given; with `of_matrix` among those that only a matrix has.
+    pub fn given(&self, of_matrix: bool) -> Option<&'static str> {
+        match self {
+            Self { path: Some(_), .. } if !of_matrix => Some("--network"),
+            Self {
+                regulators: Some(_), ..
+            } => Some("--regulators"),
+            Self {
+                gene_column: Some(_), ..
+            } => Some("--gene-column"),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RegulatorSide {
+    Rows,
+    Columns,
+}
+
+impl From<RegulatorSide> for Regulators {
+    fn from(side: RegulatorSide) -> Self {
+        match side {
+            RegulatorSide::Rows => Self::Rows,
+            RegulatorSide::Columns => Self::Columns,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

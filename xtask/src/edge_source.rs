@@ -7,6 +7,8 @@ use scfm_attention::geneformer::Vocabulary;
 use scfm_core::{EdgeKind, EdgeMatrix, Ledger, Panel};
 use scfm_grn::{Absent, EdgeList, Ranking};
 
+use scfm_io::ReadLimits;
+
 use crate::args::{AbsentPairs, RankBy};
 use crate::inputs::EdgeFiles;
 use crate::lists::ListFile;
@@ -21,11 +23,17 @@ pub enum EdgeSource {
 }
 
 impl EdgeSource {
-    pub fn open(files: &EdgeFiles) -> Result<Self> {
+    pub fn open(files: &EdgeFiles, limits: &ReadLimits) -> Result<Self> {
         Ok(match files {
             EdgeFiles::Model { folder, dictionaries } => Self::Model(Model::open(folder, dictionaries)?),
-            EdgeFiles::List { path, rank, absent } => {
-                Self::List(ListedEdges::new(ListFile::read(path)?, *rank, *absent, "panel"))
+            EdgeFiles::List {
+                path,
+                network,
+                rank,
+                absent,
+            } => {
+                let file = ListFile::read(path, network, limits)?;
+                Self::List(ListedEdges::new(file, *rank, *absent, "panel"))
             }
         })
     }
@@ -82,8 +90,9 @@ pub struct ListedEdges {
 }
 
 impl ListedEdges {
-    /// Without `rank`, scores count by magnitude where some are negative, else by value.
-    pub fn new(file: ListFile, rank: Option<RankBy>, absent: AbsentPairs, universe: &str) -> Self {
+    /// Without `rank`, scores count by magnitude where some are negative, else by value. Without `absent`, pairs that the
+    /// list does not hold are unknown, or no edges where it has no scores.
+    pub fn new(file: ListFile, rank: Option<RankBy>, absent: Option<AbsentPairs>, universe: &str) -> Self {
         let ListFile {
             path,
             list,
@@ -96,8 +105,9 @@ impl ListedEdges {
             None => Ranking::Value,
         };
         let (absent, absent_in_words) = match absent {
-            AbsentPairs::Exclude => (Absent::Missing, "excluded"),
-            AbsentPairs::Lowest => (Absent::Lowest, "ranked lowest"),
+            None if !list.has_scores() => (Absent::Lowest, "ranked lowest"),
+            None | Some(AbsentPairs::Exclude) => (Absent::Missing, "excluded"),
+            Some(AbsentPairs::Lowest) => (Absent::Lowest, "ranked lowest"),
         };
         let ranked_by = match ranking {
             Ranking::Value => "value",
@@ -190,8 +200,25 @@ pub fn describe(listed: &ListedEdges) -> Vec<String> {
         count(targets.len()),
         list.layout()
     )];
-    if list.n_unscored() > 0 {
-        lines.push(format!("{} rows have no score", count(list.n_unscored())));
+    for (n, what) in [
+        (list.n_unscored(), "have no score"),
+        (list.n_self_pairs(), "pair a gene with itself and take no part"),
+        (
+            list.n_repeated(),
+            "repeat a pair, of which the strongest score counts",
+        ),
+    ] {
+        if n > 0 {
+            lines.push(format!("{} rows {what}", count(n)));
+        }
+    }
+    if !list.has_scores() {
+        lines.push("the list has no scores: its pairs are edges that all count the same".to_owned());
+    } else if list.is_unranked() {
+        lines.push(
+            "all scores are the same, so that the list ranks nothing (--absent lowest ranks its pairs above all others)"
+                .to_owned(),
+        );
     }
     lines.extend(list.truncation().map(|truncation| truncation.to_string()));
     if listed.ranking == Ranking::Magnitude && list.has_negative() {
@@ -210,14 +237,48 @@ pub fn describe(listed: &ListedEdges) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn listed(text: &str, absent: AbsentPairs) -> ListedEdges {
+    fn listed(text: &str, absent: impl Into<Option<AbsentPairs>>) -> ListedEdges {
         let list = EdgeList::from_reader("list", text.as_bytes()).unwrap();
         let file = ListFile {
             path: PathBuf::from("list"),
             list,
             simulated: false,
         };
-        ListedEdges::new(file, None, absent, "panel")
+        ListedEdges::new(file, None, absent.into(), "panel")
+    }
+
+    #[test]
+    fn what_a_list_without_scores_leaves_out_is_no_edge_unless_told_otherwise() {
+        let absent = |text, absent: Option<AbsentPairs>| listed(text, absent).absent;
+        assert_eq!(absent("A,B\n", None), Absent::Lowest);
+        assert_eq!(absent("A,B\n", Some(AbsentPairs::Exclude)), Absent::Missing);
+        assert_eq!(absent("A,B,1\n", None), Absent::Missing);
+        assert_eq!(absent("A,B,1\n", Some(AbsentPairs::Lowest)), Absent::Lowest);
+    }
+
+    #[test]
+    fn what_a_list_cannot_say_is_told() {
+        let lines = |text| describe(&listed(text, None)).join("\n");
+        let odd = lines("A,B,2\nA,A,9\nA,B,1\nC,A,\n");
+        for words in [
+            "1 rows have no score",
+            "1 rows pair a gene with itself and take no part",
+            "1 rows repeat a pair, of which the strongest score counts",
+        ] {
+            assert!(odd.contains(words), "no {words:?} in {odd}");
+        }
+        assert!(!odd.contains("the same"), "{odd}");
+        let same = lines("A,B,2\nC,A,2\n");
+        assert!(
+            same.contains("all scores are the same") && same.contains("unknown"),
+            "{same}"
+        );
+        let unscored = lines("A,B\nC,A\n");
+        assert!(
+            unscored.contains("has no scores") && unscored.contains("ranked lowest"),
+            "{unscored}"
+        );
+        assert!(!unscored.contains("unknown"), "{unscored}");
     }
 
     fn panel() -> Panel {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use scfm_grn::{Format, ReferenceNetwork};
 
-use crate::args::{AbsentPairs, EvaluateArgs, RankBy, ScoreArgs};
+use crate::args::{AbsentPairs, EvaluateArgs, NetworkOptions, RankBy, ScoreArgs};
 use crate::context::{Context, Fixture};
 use crate::failure::bad_input;
 use crate::workspace;
@@ -30,8 +30,9 @@ pub enum EdgeFiles {
     /// A list of another tool.
     List {
         path: PathBuf,
+        network: NetworkOptions,
         rank: Option<RankBy>,
-        absent: AbsentPairs,
+        absent: Option<AbsentPairs>,
     },
 }
 
@@ -152,6 +153,7 @@ impl Inputs {
             data: data.to_owned(),
             edges: EdgeFiles::List {
                 path: args.edges.clone(),
+                network: args.network.clone(),
                 rank: args.rank,
                 absent: args.absent,
             },

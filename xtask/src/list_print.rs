@@ -5,8 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use scfm_core::{Column, Table};
 use scfm_grn::{CandidateUniverse, DegreeNull, EdgeList, thousands};
+use scfm_io::ReadLimits;
 use scfm_stats::Undefined;
 
+use crate::args::NetworkOptions;
 use crate::list_audit::Judgement;
 use crate::lists::{self, ListFile};
 
@@ -142,8 +144,8 @@ pub fn beeline(list: &EdgeList, references: &Path) -> Result<()> {
 }
 
 /// The figures of DREAM5.
-pub fn dream5(list: &EdgeList, references: &Path) -> Result<()> {
-    let gold = ListFile::read(references)?.list;
+pub fn dream5(list: &EdgeList, references: &Path, limits: &ReadLimits) -> Result<()> {
+    let gold = ListFile::read(references, &NetworkOptions::default(), limits)?.list;
     let found = scfm_grn::dream5(list, &gold)?;
     println!(
         "{} against {} by DREAM5: {} pairs judged, {} in the reference, {} listed",

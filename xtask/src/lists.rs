@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use scfm_core::{GeneId, Panel};
 use scfm_grn::{EdgeList, Format, ListGenes, ReferenceNetwork};
-use scfm_io::{is_parquet, read_edge_rows};
+use scfm_io::{EdgeRows, H5ad, ReadLimits, Scalar, is_hdf5, is_parquet, read_edge_rows};
 
+use crate::args::NetworkOptions;
 use crate::failure::bad_input;
 
 /// A list of edges with what its file says of itself.
@@ -18,9 +19,18 @@ pub struct ListFile {
 }
 
 impl ListFile {
-    /// Reads Parquet (told by its first bytes), csv or tsv.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// Reads h5ad and Parquet (told by their first bytes), csv or tsv; `network` says which network of an h5ad is meant.
+    pub fn read(path: &Path, network: &NetworkOptions, limits: &ReadLimits) -> Result<Self> {
         check_there(path)?;
+        if path.is_file() && is_hdf5(path)? {
+            return Self::of_h5ad(path, network, limits);
+        }
+        if let Some(option) = network.given(false) {
+            return Err(bad_input(format!(
+                "{}: {option} is for h5ad files",
+                path.display()
+            )));
+        }
         if !is_parquet(path)? {
             return Ok(Self {
                 path: path.to_owned(),
@@ -29,22 +39,62 @@ impl ListFile {
             });
         }
         let rows = read_edge_rows(path, EdgeList::columns)?;
+        let simulated = ("scfm.simulated".to_owned(), "true".to_owned());
+        let simulated = rows.metadata.contains(&simulated);
+        Self::of_rows(path, &rows, simulated)
+    }
+
+    fn of_h5ad(path: &Path, network: &NetworkOptions, limits: &ReadLimits) -> Result<Self> {
+        let file = H5ad::open(path, limits)?;
+        let chosen = match &network.path {
+            Some(chosen) => chosen.clone(),
+            None => only_network(path, file.networks(EdgeList::columns)?)?,
+        };
+        if let Some(option) = network.given(true).filter(|_| !chosen.starts_with("varp/")) {
+            return Err(bad_input(format!(
+                "{}: {option} is for a matrix in varp, and {chosen} is a table",
+                path.display()
+            )));
+        }
+        let regulators = network.regulators.map(Into::into).unwrap_or_default();
+        let names = network.gene_column.as_deref();
+        let rows = file.network(&chosen, EdgeList::columns, regulators, names)?;
+        let simulated = file.uns("simulated")? == Some(Scalar::Bool(true));
+        Self::of_rows(path, &rows, simulated)
+    }
+
+    fn of_rows(path: &Path, rows: &EdgeRows, simulated: bool) -> Result<Self> {
         let [source, target, score] = &rows.columns;
         let layout = format!("source = {source}, target = {target}, score = {score}");
         let gene = |position: u32| rows.genes[position as usize].as_str();
         let edges = rows.rows.iter().map(|&(s, t, score)| (gene(s), gene(t), score));
         let list = EdgeList::new(&file_name(path), &layout, edges)?;
-        let says = |key: &str| {
-            rows.metadata
-                .iter()
-                .find(|(k, _)| k == key)
-                .map(|(_, value)| value.as_str())
-        };
         Ok(Self {
             path: path.to_owned(),
             list,
-            simulated: says("scfm.simulated") == Some("true"),
+            simulated,
         })
+    }
+}
+
+/// The network of a file that holds one.
+fn only_network(path: &Path, mut networks: Vec<String>) -> Result<String> {
+    let file = path.display();
+    match (networks.pop(), networks.first()) {
+        (None, _) => Err(bad_input(format!(
+            "{file}: no network; expected a table of source, target and score in uns (as uns/prediction) or a matrix of \
+             genes × genes in varp (as varp/GRN)"
+        ))),
+        (Some(only), None) => Ok(only),
+        (Some(last), Some(first)) => {
+            let hint = first.clone();
+            networks.push(last);
+            Err(bad_input(format!(
+                "{file}: {} networks, {}; say which one by --network, as --network {hint}",
+                networks.len(),
+                networks.join(", ")
+            )))
+        }
     }
 }
 
@@ -134,6 +184,17 @@ pub fn universe(argument: &str) -> Result<ListGenes> {
             "--universe {argument}: neither observed nor panel, and as a file: {error}"
         ))
     })?;
+    Ok(ListGenes::Given(gene_panel(argument, &text)?))
+}
+
+/// The genes of a file with one per line.
+pub fn read_genes(path: &Path) -> Result<Panel> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| bad_input(format!("{name}: {error}")))?;
+    gene_panel(&name, &text)
+}
+
+fn gene_panel(name: &str, text: &str) -> Result<Panel> {
     let mut seen = std::collections::HashSet::new();
     let genes = text
         .lines()
@@ -145,12 +206,12 @@ pub fn universe(argument: &str) -> Result<ListGenes> {
         .iter()
         .find(|gene| gene.as_str().contains([',', '\t', ';']))
     {
-        _ if panel.is_empty() => Err(bad_input(format!("{argument}: no gene; expected one per line"))),
+        _ if panel.is_empty() => Err(bad_input(format!("{name}: no gene; expected one per line"))),
         Some(gene) => Err(bad_input(format!(
-            "{argument}: {:?} is no gene; expected one per line",
+            "{name}: {:?} is no gene; expected one per line",
             gene.as_str()
         ))),
-        None => Ok(ListGenes::Given(panel)),
+        None => Ok(panel),
     }
 }
 

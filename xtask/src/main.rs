@@ -80,6 +80,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Evaluate(args) => return commands::evaluate::run(args, cli.hdf5.into(), progress),
         Command::Extract(args) => commands::extract::run(args, cli.hdf5.into(), progress)?,
         Command::Merge(args) => commands::merge::run(args, progress)?,
+        Command::Import(args) => commands::import::run(args, progress)?,
         Command::Inspect(args) => commands::inspect::run(args, cli.hdf5.into())?,
         Command::Score(args) => commands::score::run(args, cli.hdf5.into(), progress)?,
         Command::Report(args) => commands::report::run(args, progress)?,

@@ -129,7 +129,7 @@ fn edges(args: &EdgeArgs, n_layers: usize, n_heads: usize) -> Result<Vec<ModelEd
 }
 
 /// Each layer once, from low to high.
-fn layers(wanted: &str, n_layers: usize) -> Result<Vec<Layer>> {
+pub fn layers(wanted: &str, n_layers: usize) -> Result<Vec<Layer>> {
     if wanted == "all" {
         return Ok((0..n_layers).map(Layer).collect());
     }

@@ -25,7 +25,10 @@ impl Device {
             Self::Cuda(n) => candle_core::Device::new_cuda(n),
             Self::Metal(n) => candle_core::Device::new_metal(n),
         }
-        .map_err(|source| Error::Device { device: self, source })
+        .map_err(|source| Error::Device {
+            device: self,
+            source: Box::new(source),
+        })
     }
 }
 

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use ndarray::Array2;
 use scfm_core::{EdgeMatrix, Measure, ModelEdge, Panel};
 
@@ -84,6 +86,10 @@ impl EdgeSums {
         &self.sums
     }
 
+    pub(crate) fn sums_mut(&mut self) -> &mut Array2<i64> {
+        &mut self.sums
+    }
+
     /// Adds the sums over other cells.
     ///
     /// # Errors
@@ -115,7 +121,22 @@ impl EdgeSums {
             Measure::StandardError,
             "a standard error is no mean"
         );
-        self.edges(n_cells, |sum, n, _| sum / n)
+        self.mean_within(n_cells, range(self.edge.measure))
+    }
+
+    /// [`EdgeSums::mean`] of numbers of another program: `range` is what one cell can add to a sum.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// When `n_cells` has another shape than the sums.
+    pub fn mean_within(
+        &self,
+        n_cells: &Array2<u32>,
+        range: RangeInclusive<f64>,
+    ) -> Result<EdgeMatrix, Error> {
+        self.edges(n_cells, range, |sum, n, _| sum / n)
     }
 
     /// The standard error over cells of the mean that `sums` are of, where these are the sums of squares:
@@ -133,7 +154,7 @@ impl EdgeSums {
                 && self.sums.dim() == sums.sums.dim(),
             "squares of these sums"
         );
-        self.edges(n_cells, |squares, n, pair| {
+        self.edges(n_cells, range(self.edge.measure), |squares, n, pair| {
             if n < 2.0 {
                 return f64::NAN;
             }
@@ -147,14 +168,15 @@ impl EdgeSums {
     fn edges(
         &self,
         n_cells: &Array2<u32>,
+        range: RangeInclusive<f64>,
         score: impl Fn(f64, f64, (usize, usize)) -> f64,
     ) -> Result<EdgeMatrix, Error> {
         assert_eq!(n_cells.dim(), self.sums.dim(), "a count for every sum");
-        let (least, most) = range(self.edge.measure);
+        let (low, high) = range.into_inner();
         let mut scores = Array2::from_elem(self.sums.dim(), f32::NAN);
         for ((pair, &sum), &n) in self.sums.indexed_iter().zip(n_cells) {
             let (value, cells) = (sum as f64 / ONE, f64::from(n));
-            if value < cells * least || value > cells * most {
+            if value < cells * low || value > cells * high {
                 let genes = (
                     self.sources.gene(pair.0).clone(),
                     self.targets.gene(pair.1).clone(),
@@ -164,6 +186,8 @@ impl EdgeSums {
                     pair: Box::new(genes),
                     sum,
                     n_cells: n,
+                    low,
+                    high,
                 });
             }
             if n > 0 {
@@ -185,13 +209,13 @@ pub(crate) fn attention_of(standard_error: ModelEdge) -> ModelEdge {
 }
 
 /// What a score of one cell can be.
-fn range(measure: Measure) -> (f64, f64) {
+fn range(measure: Measure) -> RangeInclusive<f64> {
     match measure {
-        Measure::ValueCosine => (-1.0 - ROUNDING, 1.0 + ROUNDING),
-        Measure::NormWeighted => (0.0, LARGEST),
-        Measure::ValueDot => (-LARGEST, LARGEST),
+        Measure::ValueCosine => -1.0 - ROUNDING..=1.0 + ROUNDING,
+        Measure::NormWeighted => 0.0..=LARGEST,
+        Measure::ValueDot => -LARGEST..=LARGEST,
         // Attention, its squares, ranks.
-        _ => (0.0, 1.0 + ROUNDING),
+        _ => 0.0..=1.0 + ROUNDING,
     }
 }
 

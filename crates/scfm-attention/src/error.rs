@@ -298,7 +298,7 @@ pub enum Error {
         /// The device.
         device: Device,
         /// Why.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// A text that names no place in a model.
     #[error(
@@ -355,6 +355,61 @@ pub enum Error {
         /// Where the weights come from.
         origin: String,
     },
+    /// A file of attention of another program, or a gene list of it, that is not what it should be.
+    #[error("{}: {what}: found {found}, expected {expected}", path.display())]
+    Given {
+        /// The file.
+        path: PathBuf,
+        /// What of it.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A gene that is two tokens of a cell, so that it is not one row and one column of its attention.
+    #[error(
+        "{}: gene {gene} is token {first} and token {second} of the cell; attention of genes that are several tokens has to \
+         be pooled before it is handed over", path.display()
+    )]
+    GeneTwice {
+        /// The file of the gene list.
+        path: PathBuf,
+        /// The gene.
+        gene: String,
+        /// Its first position, from 0.
+        first: usize,
+        /// Its second.
+        second: usize,
+    },
+    /// Attention between two genes, as another program computed it, that is no finite number.
+    #[error("{}: layer {layer}, head {head}: the attention of {query} to {key} is {value}", path.display())]
+    GivenNotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The layer, from 0.
+        layer: usize,
+        /// The head, from 0.
+        head: usize,
+        /// The gene of the row.
+        query: String,
+        /// The gene of the column.
+        key: String,
+        /// What stands there.
+        value: f32,
+    },
+    /// Reading would take more memory than allowed; checked before it is taken.
+    #[error("{}: {what} takes {needed} bytes, more than the memory budget of {budget}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What of it.
+        what: &'static str,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
     /// Sums that were taken over other panels or another model.
     #[error("attention sums cannot be added: {what} differ")]
     Merge {
@@ -378,7 +433,8 @@ pub enum Error {
     },
     /// A sum that cannot come from so many cells.
     #[error(
-        "the sum of {edge} of {} → {} is {sum} over {n_cells} cells, in units of 2⁻⁴⁰, which no cells can have", pair.0, pair.1
+        "the sum of {edge} of {} → {} is {sum} over {n_cells} cells, in units of 2⁻⁴⁰; expected from {low} to {high} a cell",
+        pair.0, pair.1
     )]
     Sum {
         /// The edges.
@@ -389,6 +445,10 @@ pub enum Error {
         sum: i64,
         /// Number of cells that hold both genes.
         n_cells: u32,
+        /// The least that a cell can add.
+        low: f64,
+        /// The most.
+        high: f64,
     },
     /// Training that cannot start or that diverged.
     #[error("training: {0}")]
@@ -399,6 +459,21 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn given(
+        path: &Path,
+        what: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Given {
+            path: path.to_owned(),
+            what,
+            // What a file holds may go over lines, a message does not.
+            found: found.into().replace(char::is_control, " "),
+            expected: expected.into(),
+        }
+    }
+
     /// The error with the file that it was found in.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Self::In {

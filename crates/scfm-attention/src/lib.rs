@@ -64,6 +64,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Attention of models that are not computed here is read from tensors in files, and summed in the same way: see
+//! [`given`].
+//!
 //! A model made to order, for a world whose truth is known:
 //!
 //! ```
@@ -96,6 +99,7 @@ mod error;
 mod extraction;
 mod folder;
 pub mod geneformer;
+pub mod given;
 mod header;
 mod interventions;
 mod kernels;

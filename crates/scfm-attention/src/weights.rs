@@ -1,7 +1,6 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -9,16 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 use scfm_io::{ReadLimits, TorchFile, TorchType};
 
+use crate::Error;
+use crate::header::SafetensorsHeader;
 use crate::kernels::with_values;
-use crate::{Error, header};
-
-/// The longest header that is believed. A model of a thousand layers has one of three megabytes; the format's own library
-/// goes up to a hundred, which become a gigabyte when they are read.
-const MAX_HEADER: u64 = 16 << 20;
-
-/// How a text begins that stands in a repository in place of a file that was not downloaded. As the length of a header
-/// this would be beyond 10¹⁸.
-const LFS_POINTER: [u8; 8] = *b"version ";
 
 /// Named 32-bit tensors, asked for by name and shape.
 #[derive(Debug, Clone)]
@@ -162,53 +154,23 @@ impl Weights {
         path: &Path,
         mut kept_as: impl FnMut(&str) -> Option<String>,
     ) -> Result<(), Error> {
-        let file_error = |source| Error::File {
-            path: path.to_owned(),
-            source,
-        };
-        let malformed = |reason: &dyn std::fmt::Display| Error::Safetensors {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        };
-        let mut file = File::open(path).map_err(file_error)?;
-        let file_len = file.metadata().map_err(file_error)?.len();
-        let mut header_len = [0; 8];
-        file.read_exact(&mut header_len)
-            .map_err(|_| malformed(&format!("{file_len} bytes, too short for a header")))?;
-        if header_len == LFS_POINTER {
-            let reason = "a pointer of Git LFS and not the file itself; download the file";
-            return Err(malformed(&reason));
-        }
-        let header_len = u64::from_le_bytes(header_len);
-        if header_len > MAX_HEADER || header_len + 8 > file_len {
-            return Err(malformed(&format!(
-                "a header of {header_len} bytes in a file of {file_len}"
-            )));
-        }
-        let mut header = vec![0; header_len as usize];
-        file.read_exact(&mut header).map_err(file_error)?;
-        for (name, info) in header::tensors(&header).map_err(|e| malformed(&e))? {
-            let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
-            let end_in_file = end.saturating_add(8 + header_len);
-            if end_in_file > file_len {
-                return Err(Error::Truncated {
-                    path: path.to_owned(),
-                    name,
-                    found: file_len,
-                    expected: end_in_file,
-                });
-            }
-            let Some(kept) = kept_as(&name) else { continue };
+        let (mut file, header) = SafetensorsHeader::read(path)?;
+        for (name, info) in &header.tensors {
+            let range = header.range(path, name, info)?;
+            let Some(kept) = kept_as(name) else { continue };
             let dtype = match info.dtype {
                 Dtype::F64 => DType::F64,
                 Dtype::F32 => DType::F32,
                 Dtype::F16 => DType::F16,
                 Dtype::BF16 => DType::BF16,
-                found => return Err(self.not_a_float(&name, format!("{found:?}"))),
+                found => return Err(self.not_a_float(name, format!("{found:?}"))),
             };
-            let mut bytes = vec![0; (end - start) as usize];
-            file.seek(SeekFrom::Start(8 + header_len + start))
-                .map_err(file_error)?;
+            let file_error = |source| Error::File {
+                path: path.to_owned(),
+                source,
+            };
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            file.seek(SeekFrom::Start(range.start)).map_err(file_error)?;
             file.read_exact(&mut bytes).map_err(file_error)?;
             self.insert(kept, dtype, &info.shape, &bytes)?;
         }

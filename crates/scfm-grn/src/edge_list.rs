@@ -26,6 +26,7 @@ pub(crate) const SOURCES: &[&str] = &[
     "source",
     "tf",
     "regulator",
+    "regulators",
     "regulatorygene",
     "regulatory_gene",
     "gene1",
@@ -36,8 +37,10 @@ pub(crate) const SOURCES: &[&str] = &[
 pub(crate) const TARGETS: &[&str] = &[
     "target_genesymbol",
     "target",
+    "targets",
     "targetgene",
     "target_gene",
+    "gene",
     "gene2",
     "protein2",
     "to",

@@ -60,10 +60,10 @@ pub enum Error {
         /// What the format asks for.
         expected: &'static str,
     },
-    /// The first line of an edge list names neither the columns that are needed nor a scored pair.
+    /// The first line of an edge list names neither the columns that are needed nor a pair.
     #[error(
         "{}, line {line}: columns {}; expected a source ({sources}), a target ({targets}) and a score ({scores}); \
-         rename them",
+         rename them, or leave source and target alone where pairs have no score",
         path.display(), Shown(found), sources = few(crate::edge_list::SOURCES), targets = few(crate::edge_list::TARGETS),
         scores = few(crate::list_reader::SCORES)
     )]

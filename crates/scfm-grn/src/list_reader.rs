@@ -26,10 +26,15 @@ pub(crate) const SCORES: &[&str] = &[
     "rho",
     "coefficient",
     "coef",
+    "coef_mean",
+    "coef_abs",
     "confidence",
     "probability",
     "value",
 ];
+
+/// The score of every pair of a list that gives none.
+const PRESENT: f64 = 1.0;
 
 /// Reads a list as [`EdgeList::from_reader`] says; `path` stands in errors.
 pub(crate) fn read(path: &Path, name: &str, input: impl BufRead) -> Result<EdgeList, Error> {
@@ -38,7 +43,7 @@ pub(crate) fn read(path: &Path, name: &str, input: impl BufRead) -> Result<EdgeL
     each_line(path, input, |number, line| {
         let is_first = reading.is_none();
         let (splitter, columns, layout) =
-            reading.get_or_insert_with(|| (Splitter::of(line), Columns::FIRST_THREE, String::new()));
+            reading.get_or_insert_with(|| (Splitter::of(line), Columns::FIRST, String::new()));
         let fields = splitter.split(line).ok_or_else(|| Error::Quote {
             path: path.to_owned(),
             line: number,
@@ -58,28 +63,48 @@ pub(crate) fn read(path: &Path, name: &str, input: impl BufRead) -> Result<EdgeL
         }
         // R writes row names without a name of their own: the rows have one field more than the header.
         if columns.n_named == Some(fields.len() - 1) && builder.edges.is_empty() && builder.n_unscored == 0 {
+            if columns.score.is_none() && fields.last().is_some_and(|last| last.parse::<f64>().is_ok()) {
+                return Err(row.too_long());
+            }
             columns.shift();
         }
         let (source, target) = (
             row.gene(columns.source, "source")?,
             row.gene(columns.target, "target")?,
         );
-        builder.push(source, target, row.score(columns.score)?);
+        let score = match columns.score {
+            Some(score) => row.score(score)?,
+            None => Some(row.presence(*columns)?),
+        };
+        builder.push(source, target, score);
         Ok(())
     })?;
-    let layout = reading.map(|(_, _, layout)| layout).unwrap_or_default();
-    builder.finish(path, name, layout)
+    let (layout, has_scores) = match reading {
+        Some((_, columns, layout)) => (layout, columns.score.is_some()),
+        None => (String::new(), true),
+    };
+    let mut list = builder.finish(path, name, layout)?;
+    list.has_scores = has_scores;
+    Ok(list)
 }
 
 /// Positions of source, target and score among the names of columns.
 pub(crate) fn columns(names: &[&str]) -> Option<[usize; 3]> {
-    let find = |wanted: &[&str]| {
-        let named = |name: &&str| names.iter().position(|field| field.eq_ignore_ascii_case(name));
-        wanted.iter().find_map(named)
-    };
-    let (source, target) = (find(SOURCES)?, find(TARGETS)?);
-    let third = (names.len() == 3).then(|| 3 - source - target);
-    Some([source, target, find(SCORES).or(third)?])
+    let (source, target) = pair(names)?;
+    // A column without a name is the index of pandas.
+    let third = (names.len() == 3)
+        .then(|| 3 - source - target)
+        .filter(|&third| !names[third].is_empty());
+    Some([source, target, find(names, SCORES).or(third)?])
+}
+
+fn pair(names: &[&str]) -> Option<(usize, usize)> {
+    Some((find(names, SOURCES)?, find(names, TARGETS)?))
+}
+
+fn find(names: &[&str], wanted: &[&str]) -> Option<usize> {
+    let named = |name: &&str| names.iter().position(|field| field.eq_ignore_ascii_case(name));
+    wanted.iter().find_map(named)
 }
 
 /// A list in the making.
@@ -126,6 +151,7 @@ impl Builder {
             edges: self.edges,
             layout,
             n_unscored: self.n_unscored,
+            has_scores: true,
         })
     }
 }
@@ -135,35 +161,74 @@ impl Builder {
 struct Columns {
     source: usize,
     target: usize,
-    score: usize,
+    /// Nowhere, where a list says of its pairs no more than that they are edges.
+    score: Option<usize>,
     /// Number of columns that the header names, where there is one.
     n_named: Option<usize>,
 }
 
 impl Columns {
-    const FIRST_THREE: Self = Self {
+    const FIRST: Self = Self {
         source: 0,
         target: 1,
-        score: 2,
+        score: Some(2),
         n_named: None,
     };
+
+    /// The columns that a header names.
+    fn named(names: &[&str]) -> Option<Self> {
+        let n_named = Some(names.len());
+        if let Some([source, target, score]) = columns(names) {
+            return Some(Self {
+                source,
+                target,
+                score: Some(score),
+                n_named,
+            });
+        }
+        // Of more columns, one with an unusual name may well be the score.
+        let n_index = usize::from(names.first() == Some(&""));
+        let pair = pair(names).filter(|_| names.len() - n_index == 2);
+        let numbered = || Self::numbered(&names[n_index..]).map(|()| (n_index, n_index + 1));
+        let (source, target) = pair.or_else(numbered)?;
+        Some(Self {
+            source,
+            target,
+            score: (names.len() - n_index == 3).then_some(n_index + 2),
+            n_named,
+        })
+    }
+
+    /// Pandas counts columns that have no name, as CausalBench's `output_network.csv` has them.
+    fn numbered(names: &[&str]) -> Option<()> {
+        let is_counted = names
+            .iter()
+            .zip(["0", "1", "2"])
+            .all(|(name, number)| *name == number);
+        ((2..=3).contains(&names.len()) && is_counted).then_some(())
+    }
 
     fn shift(&mut self) {
         *self = Self {
             source: self.source + 1,
             target: self.target + 1,
-            score: self.score + 1,
-            n_named: None,
+            score: self.score.map(|score| score + 1),
+            n_named: self.n_named.map(|n| n + 1),
         };
     }
 
     fn in_words(&self, header: Option<&Vec<&str>>) -> String {
-        match header {
-            Some(names) => format!(
+        match (header, self.score) {
+            (Some(names), Some(score)) => format!(
                 "source = {}, target = {}, score = {}",
-                names[self.source], names[self.target], names[self.score]
+                names[self.source], names[self.target], names[score]
             ),
-            None => "no header: source, target, score".to_owned(),
+            (Some(names), None) => format!(
+                "source = {}, target = {}, no scores",
+                names[self.source], names[self.target]
+            ),
+            (None, Some(_)) => "no header: source, target, score".to_owned(),
+            (None, None) => "no header: source, target; no scores".to_owned(),
         }
     }
 }
@@ -177,18 +242,30 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     /// The columns that this first line stands for, and whether it is a header.
     fn columns(&self) -> Result<(Columns, bool), Error> {
-        if let Some([source, target, score]) = columns(self.fields) {
-            let columns = Columns {
-                source,
-                target,
-                score,
-                n_named: Some(self.fields.len()),
-            };
+        if let Some(columns) = Columns::named(self.fields) {
             return Ok((columns, true));
         }
-        match self.fields.get(2) {
-            Some(score) if parse_score(score).is_some() => Ok((Columns::FIRST_THREE, false)),
+        match self.fields {
+            [_, _, score, ..] if parse_score(score).is_some() => Ok((Columns::FIRST, false)),
+            // A gene with a number is some other table.
+            [source, target] if [source, target].iter().all(|gene| gene.parse::<f64>().is_err()) => {
+                let unscored = Columns {
+                    score: None,
+                    ..Columns::FIRST
+                };
+                Ok((unscored, false))
+            }
             _ => Err(self.header()),
+        }
+    }
+
+    /// The score of a pair in a list that gives none.
+    fn presence(&self, columns: Columns) -> Result<f64, Error> {
+        let n_fields = columns.n_named.unwrap_or(2);
+        if self.fields.len() == n_fields {
+            Ok(PRESENT)
+        } else {
+            Err(self.too_long())
         }
     }
 
@@ -221,6 +298,15 @@ impl<'a> Row<'a> {
             line: self.number,
             found: self.fields.len(),
             expected: "a source, a target and a score as in the first line",
+        }
+    }
+
+    fn too_long(&self) -> Error {
+        Error::Fields {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: self.fields.len(),
+            expected: "a source and a target, as many fields as in the first line",
         }
     }
 

@@ -33,6 +33,7 @@ pub struct EdgeList {
     pub(crate) edges: Vec<ScoredEdge>,
     pub(crate) layout: String,
     pub(crate) n_unscored: usize,
+    pub(crate) has_scores: bool,
 }
 
 /// A directed pair with its score; genes by their position in [`EdgeList::genes`].
@@ -136,7 +137,9 @@ impl EdgeList {
     /// target and score are found by the names that tools give them (`TF`, `Gene1`, `regulatoryGene`, …; `importance`,
     /// `EdgeWeight`, …), and of three columns the third is the score whatever its name; row names without a header of
     /// their own, as R writes them, are passed over. Without a header the first three fields are source, target and
-    /// score. A score that is empty, `NA` or `NaN` is a pair that the method could not score.
+    /// score. A score that is empty, `NA` or `NaN` is a pair that the method could not score. A list of two columns, as
+    /// CausalBench writes it, says of its pairs no more than that they are edges: each counts as 1
+    /// ([`EdgeList::has_scores`]).
     ///
     /// # Errors
     /// The first line that is not understood, with what was found there: [`Error::Header`], [`Error::Fields`],
@@ -200,6 +203,34 @@ impl EdgeList {
         self.n_unscored
     }
 
+    /// Whether the list gives scores at all; where it does not, each of its pairs has the score 1.
+    pub fn has_scores(&self) -> bool {
+        self.has_scores
+    }
+
+    /// Whether all scores are one number, so that the list says which pairs are edges and does not rank them.
+    pub fn is_unranked(&self) -> bool {
+        self.edges.windows(2).all(|pair| pair[0].score == pair[1].score)
+    }
+
+    /// Rows that pair a gene with itself.
+    pub fn n_self_pairs(&self) -> usize {
+        self.edges
+            .iter()
+            .filter(|edge| edge.source == edge.target)
+            .count()
+    }
+
+    /// Rows with a pair that an earlier row has too.
+    pub fn n_repeated(&self) -> usize {
+        let mut pairs: Vec<(usize, usize)> =
+            self.edges.iter().map(|edge| (edge.source, edge.target)).collect();
+        let n = pairs.len();
+        pairs.sort_unstable();
+        pairs.dedup();
+        n - pairs.len()
+    }
+
     /// Whether any score is negative, so that [`Ranking::Value`] and [`Ranking::Magnitude`] differ.
     pub fn has_negative(&self) -> bool {
         self.edges.iter().any(|edge| edge.score < 0.0)
@@ -252,7 +283,8 @@ impl EdgeList {
     }
 
     /// Whether the list leaves pairs out without saying that they are weak: it holds fewer than the pairs of its
-    /// sources and targets, and either a round number of rows or no score as low as 0.
+    /// sources and targets, and either a round number of rows or no score as low as 0. A list without scores leaves
+    /// nothing open: what it does not hold is no edge.
     pub fn truncation(&self) -> Option<Truncation> {
         let mut pairs: Vec<(usize, usize)> = self
             .edges
@@ -275,12 +307,14 @@ impl EdgeList {
             .map(|edge| edge.score.abs())
             .fold(f64::INFINITY, f64::min);
         let is_top = is_round(self.edges.len() + self.n_unscored);
-        (pairs.len() + self.n_unscored < n_possible && (is_top || lowest > 0.0)).then_some(Truncation {
-            n_listed: pairs.len(),
-            n_possible,
-            lowest,
-            is_top,
-        })
+        (self.has_scores && pairs.len() + self.n_unscored < n_possible && (is_top || lowest > 0.0)).then_some(
+            Truncation {
+                n_listed: pairs.len(),
+                n_possible,
+                lowest,
+                is_top,
+            },
+        )
     }
 }
 

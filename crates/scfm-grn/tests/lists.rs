@@ -56,6 +56,46 @@ fn the_layouts_of_common_tools_are_understood() {
             "no header: source, target, score",
         ),
         (
+            "GENIE3's link list without row names",
+            "regulatoryGene\ttargetGene\tweight\nA\tB\t2.5\nB\tC\t0.5\n",
+            "source = regulatoryGene, target = targetGene, score = weight",
+        ),
+        (
+            "GENIE3's link list by write.csv",
+            "\"\",\"regulatoryGene\",\"targetGene\",\"weight\"\n\"1\",\"A\",\"B\",2.5\n\"2\",\"B\",\"C\",0.5\n",
+            "source = regulatoryGene, target = targetGene, score = weight",
+        ),
+        (
+            "arboreto with a header",
+            "TF\ttarget\timportance\nA\tB\t2.5\nB\tC\t0.5\n",
+            "source = TF, target = target, score = importance",
+        ),
+        (
+            "pySCENIC's adjacencies with the index of pandas",
+            "\tTF\ttarget\timportance\n17\tA\tB\t2.5\n4\tB\tC\t5e-1\n",
+            "source = TF, target = target, score = importance",
+        ),
+        (
+            "CellOracle's links",
+            ",source,target,coef_mean,coef_abs,p,-logp\n0,A,B,2.5,2.5,0.01,2\n1,B,C,0.5,0.5,0.1,1\n",
+            "source = source, target = target, score = coef_mean",
+        ),
+        (
+            "GRETA's networks",
+            "tf,gene,score,pval,cluster\nA,B,2.5,,global\nB,C,0.5,,global\n",
+            "source = tf, target = gene, score = score",
+        ),
+        (
+            "GRnnData's links",
+            ",regulators,targets,weight\n0,A,B,2.5\n5,B,C,0.5\n",
+            "source = regulators, target = targets, score = weight",
+        ),
+        (
+            "numbered columns of pandas",
+            ",0,1,2\n0,A,B,2.5\n1,B,C,0.5\n",
+            "source = 0, target = 1, score = 2",
+        ),
+        (
             "columns in another order",
             "\u{feff}score;direction;to;from\r\n2.5;+;B;A\r\n0.5;-;C;B\r\n",
             "source = from, target = to, score = score",
@@ -70,6 +110,47 @@ fn the_layouts_of_common_tools_are_understood() {
         assert_eq!(edges(&list), expected, "{tool}");
         assert_eq!(list.layout(), layout, "{tool}");
     }
+}
+
+#[test]
+fn pairs_of_a_list_without_scores_are_edges_that_count_the_same() {
+    for (tool, text, layout) in [
+        (
+            "CausalBench's output_network.csv",
+            ",0,1\n0,A,B\n1,B,C\n",
+            "source = 0, target = 1, no scores",
+        ),
+        ("plain", "A,B\nB,C\n", "no header: source, target; no scores"),
+        (
+            "with a header",
+            "TF\ttarget\nA\tB\nB\tC\n",
+            "source = TF, target = target, no scores",
+        ),
+        (
+            "with the index of pandas",
+            ",source,target\n0,A,B\n1,B,C\n",
+            "source = source, target = target, no scores",
+        ),
+        (
+            "with row names of R",
+            "\"from\" \"to\"\n\"1\" \"A\" \"B\"\n\"2\" \"B\" \"C\"\n",
+            "source = from, target = to, no scores",
+        ),
+    ] {
+        let list = read(text).unwrap_or_else(|error| panic!("{tool}: {error}"));
+        assert_eq!(edges(&list), [("A", "B", 1.0), ("B", "C", 1.0)], "{tool}");
+        assert_eq!(list.layout(), layout, "{tool}");
+        assert!(!list.has_scores() && list.is_unranked(), "{tool}");
+    }
+    let scored = read("A,B,1\nB,C,1\n").unwrap();
+    assert!(scored.has_scores() && scored.is_unranked());
+    assert!(!read("A,B,1\nB,C,2\n").unwrap().is_unranked());
+}
+
+#[test]
+fn self_pairs_and_repeated_pairs_are_counted() {
+    let list = read("A,B,1\nA,A,3\nA,B,2\nB,A,1\nA,B,1\nA,A,1\n").unwrap();
+    assert_eq!((list.n_self_pairs(), list.n_repeated()), (2, 3));
 }
 
 #[test]
@@ -89,7 +170,17 @@ fn what_is_not_understood_is_named_by_its_line() {
             "gene a,gene b,strength\nA,B,1\n",
             "list, line 1: columns gene a, gene b, strength; expected a source (",
         ),
-        ("A,B\nB,C\n", "list, line 1: columns A, B; expected"),
+        ("A,3\nB,4\n", "list, line 1: columns A, 3; expected"),
+        ("gene\nA\n", "list, line 1: columns gene; expected"),
+        (
+            "A,B\nB,C,0.5\n",
+            "list, line 2: 3 fields, expected a source and a target",
+        ),
+        (
+            "source,target\nA,B,0.5\n",
+            "list, line 2: 3 fields, expected a source and a target",
+        ),
+        ("A,B\nB\n", "list, line 2: 1 fields, expected a source, a target"),
         (
             "source,target,sign,evidence\nA,B,+,x\n",
             "list, line 1: columns source, target, sign, evidence; expected",

@@ -126,6 +126,20 @@ pub enum Error {
         /// One more than the largest number allowed.
         bound: u64,
     },
+    /// A value in a table or a matrix that is not what stands there.
+    #[error("{}: {object}, {place}: found {found:?}, expected {expected}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Path inside the file.
+        object: String,
+        /// Where in the object: `row 7`.
+        place: String,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: &'static str,
+    },
     /// Reading would take more memory than allowed; checked before it is taken.
     #[error(
         "{}: {} asks for {needed} bytes, more than the memory budget of {budget}; \

@@ -75,7 +75,7 @@ pub use edges::{
 pub use error::Error;
 pub use h5ad::{
     Backend, ColumnSummary, CountType, Frame, FrameColumn, GeneMap, H5ad, H5adWriter, MatrixName,
-    MatrixSummary, ReadLimits, Scalar, Summary, is_matrix_folder, strip_version,
+    MatrixSummary, ReadLimits, Regulators, Scalar, Summary, is_hdf5, is_matrix_folder, strip_version,
 };
 pub use hash::content_hash;
 pub use tables::{Metadata, read_metadata, read_table, write_csv, write_table, write_table_pieces};

@@ -157,6 +157,10 @@ fn inspect_screen(args: &InspectArgs, backend: Backend) -> Result<()> {
     if !summary.uns.is_empty() {
         println!("uns\n  {}", summary.uns.join(", "));
     }
+    let networks = file.networks(scfm_grn::EdgeList::columns)?;
+    if !networks.is_empty() {
+        println!("networks, for score --network\n  {}", networks.join(", "));
+    }
     println!("taken for");
     let counts = file.counts_matrix();
     match &counts {

@@ -5,6 +5,7 @@ pub mod ci;
 pub mod evaluate;
 pub mod extract;
 pub mod fixtures;
+pub mod import;
 pub mod init_model;
 pub mod inspect;
 pub mod merge;

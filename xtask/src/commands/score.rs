@@ -43,32 +43,30 @@ pub fn run(args: &ScoreArgs, backend: Backend, progress: Progress) -> Result<()>
     let Some(references_path) = &args.references else {
         unreachable!("clap asks for references or a screen");
     };
-    let list = || Ok::<_, anyhow::Error>(ListFile::read(&args.edges)?.list);
+    let limits = ReadLimits {
+        memory_budget: memory::budget(args.memory)?,
+        backend,
+    };
+    let list = || ListFile::read(&args.edges, &args.network, &limits);
     match args.scorer {
         Scorer::Scfm => {}
-        Scorer::Beeline => return list_print::beeline(&list()?, references_path),
-        Scorer::Dream5 => return list_print::dream5(&list()?, references_path),
+        Scorer::Beeline => return list_print::beeline(&list()?.list, references_path),
+        Scorer::Dream5 => return list_print::dream5(&list()?.list, references_path, &limits),
     }
     let genes = lists::universe(&args.universe)?;
     let references = lists::read_references(references_path)?;
-    let listed = ListedEdges::new(
-        ListFile::read(&args.edges)?,
-        args.rank,
-        args.absent,
-        &args.universe,
-    );
+    let listed = ListedEdges::new(list()?, args.rank, args.absent, &args.universe);
     for line in edge_source::describe(&listed) {
         println!("{line}");
     }
 
     let (sources, targets) = listed.list.panels(&genes);
-    let budget = memory::budget(args.memory)?;
     let mut universes = Vec::new();
     for reference in references {
         let universe = CandidateUniverse::new(&reference.network, &sources, &targets, GeneNames::default());
         // Of a folder, what cannot be judged is told and passed over; a file that was named is an error.
         let universe = match universe.map_err(anyhow::Error::from).and_then(|universe| {
-            check_size(&universe, budget)?;
+            check_size(&universe, limits.memory_budget)?;
             Ok(universe)
         }) {
             Err(error) if references_path.is_dir() => Err(failure::describe(&error, false)),

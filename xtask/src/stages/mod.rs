@@ -81,7 +81,7 @@ impl<'a> Workbench<'a> {
         progress: Progress,
     ) -> Result<Self> {
         let context = &inputs.context;
-        let source = EdgeSource::open(&inputs.edges)?;
+        let source = EdgeSource::open(&inputs.edges, &limits)?;
         let known = source.known_genes()?;
         let (n_layers, _) = source.depth();
         let layer = context.model.layer.unwrap_or_else(|| default_layer(n_layers));

@@ -14,6 +14,12 @@ fn inspect_names_what_would_be_taken_for_what() {
     ] {
         assert!(printed.contains(words), "no {words:?} in\n{printed}");
     }
+    let networks = fixture("../crates/scfm-io/tests/golden/networks.h5ad");
+    let printed = bench.ok(&["inspect", networks.to_str().unwrap()]);
+    assert!(
+        printed.contains("uns/grn, uns/method/columns, uns/record_array, varp/GRN"),
+        "{printed}"
+    );
     let printed = bench.ok(&["inspect", fixture("model").to_str().unwrap()]);
     assert!(printed.contains("4 layers × 4 heads"), "{printed}");
 }

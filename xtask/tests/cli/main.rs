@@ -4,6 +4,7 @@ mod bad_inputs;
 mod contexts;
 mod extract;
 mod harness;
+mod import;
 mod inspect;
 mod interruption;
 mod main_job;

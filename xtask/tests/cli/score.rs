@@ -316,6 +316,199 @@ fn the_rules_of_benchmarks_are_available() {
     assert!(!bench.path("runs").exists());
 }
 
+/// An h5ad of `crates/scfm-io/tests/golden/make_networks.py`.
+fn golden(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let path = root.join("crates/scfm-io/tests/golden").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+/// What is printed of the reference itself, after the lines about the list.
+fn of_reference(printed: &str) -> Vec<String> {
+    let lines = printed.lines().skip_while(|line| *line != "pairs.tsv");
+    lines
+        .take_while(|line| !line.starts_with("report"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn networks_in_h5ad_files_are_judged_as_lists_are() {
+    let bench = Scores::new();
+    bench.write(
+        "pairs.tsv",
+        "STAT1\tIRF1\nIRF1\tHLA-A\nHLA-A\tSTAT1\nJAK2\tSTAT1\n",
+    );
+    bench.write(
+        "list.csv",
+        "source,target,weight\nSTAT1,IRF1,0.75\nSTAT1,HLA-A,-0.5\nIRF1,HLA-A,0.25\nJAK2,JAK2,1\nHLA-A,STAT1,0.0625\n",
+    );
+    let score = |list: &str, more: &[&str], out: &str| {
+        let arguments = [
+            list,
+            "--references",
+            "pairs.tsv",
+            "--absent",
+            "lowest",
+            "--out",
+            out,
+        ];
+        bench.ok(&[&arguments[..], more].concat())
+    };
+    let listed = score("list.csv", &[], "text");
+    assert!(listed.contains("1 rows pair a gene with itself"), "{listed}");
+    let networks = golden("networks.h5ad");
+    for (i, (list, more, words)) in [
+        (
+            golden("prediction.h5ad"),
+            &[][..],
+            "prediction.h5ad: 5 scored pairs",
+        ),
+        (
+            golden("grnndata.h5ad"),
+            &[],
+            "(source = rows of varp/GRN, target = its columns, score = its values)",
+        ),
+        (
+            networks.clone(),
+            &["--network", "uns/grn"],
+            "(source = source, target = target, score = weight)",
+        ),
+        (
+            networks.clone(),
+            &["--network", "uns/record_array"],
+            "(source = regulator, target = target, score = score)",
+        ),
+        (
+            networks.clone(),
+            &["--network", "varp/by_target"],
+            "(source = rows of varp/by_target,",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let printed = score(&list, more, &format!("h5ad-{i}"));
+        assert!(printed.contains(words), "no {words:?} in\n{printed}");
+        assert_eq!(of_reference(&printed), of_reference(&listed), "{list} {more:?}");
+        assert!(!of_reference(&printed).is_empty());
+    }
+    // Read the other way round it is another network.
+    let turned = score(
+        &networks,
+        &["--network", "varp/GRN", "--regulators", "columns"],
+        "turned",
+    );
+    assert!(
+        turned.contains("(source = columns of varp/GRN, target = its rows,"),
+        "{turned}"
+    );
+    assert_ne!(of_reference(&turned), of_reference(&listed));
+    let named = [
+        "--network",
+        "varp/GRN",
+        "--gene-column",
+        "symbol",
+        "--references",
+        "pairs.tsv",
+    ];
+    bench.0.refused(
+        &[&["score", &networks][..], &named].concat(),
+        &["no gene of pairs.tsv", "such as s1"],
+    );
+    // The file says of itself that it is simulated.
+    let verdict = fs::read_to_string(bench.run_folder("turned").join("verdict.json")).unwrap();
+    assert!(verdict.contains("\"simulated\": true"), "{verdict}");
+}
+
+#[test]
+fn a_network_that_cannot_be_told_gets_one_line() {
+    let bench = with_world();
+    let references = ["--references", "net.tsv"];
+    let refused = |list: &str, more: &[&str], words: &[&str]| {
+        bench.refused(&[&[list][..], &references, more].concat(), words);
+    };
+    let networks = golden("networks.h5ad");
+    refused(
+        &networks,
+        &[],
+        &["7 networks", "uns/grn", "varp/GRN", "--network uns/grn"],
+    );
+    refused(
+        &networks,
+        &["--network", "uns/none"],
+        &["there is no uns/none", "uns/record_array"],
+    );
+    refused(
+        &networks,
+        &["--network", "varp/heads"],
+        &["[4, 4, 2]", "averaged over heads"],
+    );
+    refused(&networks, &["--network", "uns/title"], &["uns/title", "a table"]);
+    refused(
+        &networks,
+        &["--network", "uns/grn", "--regulators", "columns"],
+        &["--regulators is for a matrix in varp"],
+    );
+    refused(
+        &networks,
+        &["--network", "varp/GRN", "--gene-column", "id"],
+        &["there is no var/id", "symbol"],
+    );
+    refused(
+        &networks,
+        &["--network", "varp/GRN", "--memory", "1e-7"],
+        &["memory"],
+    );
+    refused(
+        &golden("plain.h5ad"),
+        &[],
+        &["plain.h5ad: no network", "uns/prediction", "varp/GRN"],
+    );
+    refused(
+        "list.tsv",
+        &["--network", "uns/grn"],
+        &["list.tsv: --network is for h5ad files"],
+    );
+    let whole = fs::read(&networks).unwrap();
+    fs::write(bench.path("half.h5ad"), &whole[..whole.len() / 2]).unwrap();
+    refused("half.h5ad", &[], &["half.h5ad"]);
+}
+
+#[test]
+fn edges_without_scores_rank_above_what_is_left_out() {
+    let bench = with_world();
+    let edges: String = pairs()
+        .filter(|&(s, t)| strength(s, t) > 0.9)
+        .enumerate()
+        .map(|(row, (s, t))| format!("{row},G{s},G{t}\n"))
+        .collect();
+    bench.write("output_network.csv", &(",0,1\n".to_owned() + &edges));
+    let arguments = [
+        "output_network.csv",
+        "--references",
+        "net.tsv",
+        "--universe",
+        "panel",
+    ];
+    let printed = bench.ok(&arguments);
+    for words in [
+        "(source = 0, target = 1, no scores)",
+        "the list has no scores: its pairs are edges that all count the same",
+        "pairs that the list does not hold are ranked lowest",
+    ] {
+        assert!(printed.contains(words), "no {words:?} in\n{printed}");
+    }
+    let auroc = printed
+        .lines()
+        .find(|line| line.trim().starts_with("AUROC"))
+        .unwrap();
+    let auroc: f64 = auroc.trim()[5..].trim().parse().unwrap();
+    assert!((0.55..0.99).contains(&auroc), "{auroc}");
+    let printed = bench.ok(&[&arguments[..], &["--absent", "exclude", "--out", "excluded"]].concat());
+    assert!(printed.contains("does not hold are excluded"), "{printed}");
+}
+
 #[test]
 fn what_cannot_be_judged_gets_one_line() {
     let bench = with_world();

@@ -270,7 +270,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-fn read_column(source: &Source, path: &str) -> Result<FrameColumn, Error> {
+pub(super) fn read_column(source: &Source, path: &str) -> Result<FrameColumn, Error> {
     if source.node(path)? != Some(Node::Group) {
         return read_array(source, path);
     }

@@ -382,13 +382,13 @@ fn spans(rows: &[usize], offset: impl Fn(usize) -> u64, window: u64) -> Vec<Rang
 }
 
 /// A window holds at least one chunk, so that no chunk is inflated more than twice.
-fn window_of(data: &Array<'_>) -> u64 {
+pub(super) fn window_of(data: &Array<'_>) -> u64 {
     data.dataset
         .chunk()
         .map_or(WINDOW, |chunk| chunk.rows.max(WINDOW))
 }
 
-fn sparse<'a>(source: &'a Source, path: &str) -> Result<(Layout<'a>, Vec<u64>), Error> {
+pub(super) fn sparse<'a>(source: &'a Source, path: &str) -> Result<(Layout<'a>, Vec<u64>), Error> {
     let mut attributes: HashMap<String, Attribute> = source.attributes(path)?;
     let mut text = |name: &str| match attributes.remove(name) {
         Some(Attribute::Text(mut values)) => values.pop(),
@@ -446,7 +446,7 @@ fn sparse<'a>(source: &'a Source, path: &str) -> Result<(Layout<'a>, Vec<u64>), 
 }
 
 /// A pointer has one entry more than there are rows, starts at 0, never falls, and ends at the number of values.
-fn check_indptr(
+pub(super) fn check_indptr(
     source: &Source,
     object: &str,
     indptr: &[u64],

@@ -9,6 +9,7 @@ mod libhdf5;
 pub(crate) mod market;
 mod matrix;
 mod memory;
+mod network;
 mod pure;
 mod record;
 mod store;
@@ -22,6 +23,7 @@ use scfm_core::CountMatrix;
 pub use frame::{ColumnSummary, Frame, FrameColumn};
 pub use genes::{GeneMap, strip_version};
 pub use matrix::MatrixName;
+pub use network::Regulators;
 pub use writer::{CountType, H5adWriter};
 
 use crate::Error;
@@ -41,6 +43,14 @@ pub struct ReadLimits {
 /// Whether a path is a folder with a MatrixMarket file, which [`H5ad::open`] reads where its tables are there too.
 pub fn is_matrix_folder(path: &Path) -> bool {
     market::has_matrix(path)
+}
+
+/// Whether a file begins as an HDF5 file does.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read.
+pub fn is_hdf5(path: &Path) -> Result<bool, Error> {
+    hdf5_pure::is_hdf5(path).map_err(Error::reading(path))
 }
 
 /// A library that reads HDF5. Both show the same values.
