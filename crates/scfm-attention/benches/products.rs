@@ -36,7 +36,7 @@ fn products(c: &mut Criterion) {
         };
         group.throughput(Throughput::Elements(2 * (rows * inner * columns) as u64));
         group.bench_function(BenchmarkId::from_parameter(name), |bench| {
-            bench.iter(|| product(&a, &b))
+            bench.iter(|| product(&a, &b));
         });
     }
     group.finish();

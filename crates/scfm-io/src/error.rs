@@ -134,9 +134,9 @@ pub enum Error {
         /// Path inside the file.
         object: String,
         /// Where in the object: `row 7`.
-        place: String,
+        place: Box<str>,
         /// What stands there.
-        found: String,
+        found: Box<str>,
         /// What should.
         expected: &'static str,
     },

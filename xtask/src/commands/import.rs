@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use scfm_attention::given::{GivenFolder, GivenSums};
-use scfm_core::Panel;
+use scfm_core::{GeneId, Panel};
 use scfm_grn::thousands;
 use scfm_io::{ReadLimits, write_edges, write_pair_counts};
 
@@ -39,7 +39,7 @@ pub fn run(args: &ImportArgs, progress: Progress) -> Result<()> {
             "{}: none of the {} genes asked for ({}) is a token of any cell ({})",
             args.folder.display(),
             thousands(panel.len()),
-            example(panel.genes().first().map(|gene| gene.as_str())),
+            example(panel.genes().first().map(GeneId::as_str)),
             example(counts.first().map(|(gene, _)| gene.as_str())),
         )));
     }

@@ -343,7 +343,7 @@ impl H5ad {
         Error::Value {
             path: self.source.path.clone(),
             object: object.to_owned(),
-            place,
+            place: place.into(),
             found: found.chars().take(40).collect(),
             expected,
         }
