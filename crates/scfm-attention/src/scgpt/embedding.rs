@@ -17,7 +17,7 @@ use crate::kernels::{Norm, add_bias, scale_and_shift};
 use crate::{Error, ValuedCell, Weights};
 
 /// Values above this go into the encoder of values as this.
-const LARGEST_VALUE: f32 = 512.0;
+pub(super) const LARGEST_VALUE: f32 = 512.0;
 
 /// From tokens and values to the first layer.
 #[derive(Debug, Clone)]
