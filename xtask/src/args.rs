@@ -96,8 +96,9 @@ pub struct EvaluateArgs {
     /// The screen, h5ad or a MatrixMarket folder [default: the context's in SCFM_CACHE, else its embedded fixture]
     #[arg(long, value_name = "H5AD|FOLDER")]
     pub data: Option<PathBuf>,
-    /// A checkpoint folder
-    #[arg(long, value_name = "FOLDER")]
+    /// A checkpoint folder, or an embedded checkpoint: geneformer, scgpt [default: the context's in SCFM_CACHE, else
+    /// geneformer]
+    #[arg(long, value_name = "NAME|FOLDER")]
     pub model: Option<PathBuf>,
     /// Folder of the token, median and name dictionaries [default: the checkpoint folder]
     #[arg(long, value_name = "FOLDER")]

@@ -8,6 +8,7 @@ use scfm_grn::{Format, ReferenceNetwork};
 use crate::args::{AbsentPairs, EvaluateArgs, NetworkOptions, RankBy, ScoreArgs};
 use crate::context::{Context, Fixture};
 use crate::failure::bad_input;
+use crate::fixture::Checkpoint;
 use crate::workspace;
 
 /// The files of an evaluation and the context that reads them.
@@ -20,6 +21,8 @@ pub struct Inputs {
     pub trrust: Option<PathBuf>,
     /// Whether the screen is the embedded fixture.
     pub embedded: bool,
+    /// The checkpoint, where it is an embedded one.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// The files that edges come from.
@@ -39,7 +42,7 @@ pub enum EdgeFiles {
 impl Inputs {
     /// Finds the files of `context`.
     pub fn resolve(context: &Context, args: &EvaluateArgs) -> Result<Self> {
-        for path in [&args.data, &args.model, &args.dictionaries, &args.references]
+        for path in [&args.data, &args.dictionaries, &args.references]
             .into_iter()
             .flatten()
         {
@@ -47,6 +50,7 @@ impl Inputs {
                 return Err(bad_input(format!("{}: no such file or folder", path.display())));
             }
         }
+        let model = args.model.as_deref().map(model_folder).transpose()?;
         let cache = workspace::cache();
         let cached = |kind: &str, name: &str| {
             cache
@@ -60,15 +64,15 @@ impl Inputs {
             .or_else(|| cached("datasets", &context.dataset.file));
         let (Some(data), fixture) = (data, &context.fixture) else {
             return match &context.fixture {
-                Some(fixture) => Self::embedded(context.at_fixture_size(fixture)?, fixture, args),
+                Some(fixture) => Self::embedded(context.at_fixture_size(fixture)?, fixture, model, args),
                 None => Err(bad_input(format!(
                     "context {}: no data; give --data <h5ad>, or put {} into the folder datasets of SCFM_CACHE",
                     context.name, context.dataset.file
                 ))),
             };
         };
-        let model = args.model.clone().or_else(|| cached("models", &context.model.name)).ok_or_else(|| {
-            let hint = fixture.as_ref().map_or("", |_| " (the embedded checkpoint fits the embedded screen only)");
+        let model = model.or_else(|| cached("models", &context.model.name)).ok_or_else(|| {
+            let hint = fixture.as_ref().map_or("", |_| " (the embedded checkpoints fit the embedded screens only)");
             bad_input(format!(
                 "context {}: no checkpoint; give --model <folder>, or put {} into the folder models of SCFM_CACHE{hint}",
                 context.name, context.model.name
@@ -78,9 +82,14 @@ impl Inputs {
         Self::new(context.clone(), data, model, references.as_deref(), args, false)
     }
 
-    fn embedded(context: Context, fixture: &Fixture, args: &EvaluateArgs) -> Result<Self> {
+    fn embedded(
+        context: Context,
+        fixture: &Fixture,
+        model: Option<PathBuf>,
+        args: &EvaluateArgs,
+    ) -> Result<Self> {
         let folder = workspace::root().join("fixtures");
-        let model = args.model.clone().unwrap_or_else(|| folder.join(&fixture.model));
+        let model = model.unwrap_or_else(|| folder.join(&fixture.model));
         let references = args
             .references
             .clone()
@@ -120,6 +129,7 @@ impl Inputs {
         Ok(Self {
             context,
             data,
+            checkpoint: Checkpoint::in_folder(&model),
             edges: EdgeFiles::Model {
                 folder: model,
                 dictionaries,
@@ -159,8 +169,41 @@ impl Inputs {
             },
             trrust,
             embedded: false,
+            checkpoint: None,
         })
     }
+
+    /// What of the inputs is embedded, a line each.
+    pub fn embedded_in_words(&self) -> Vec<String> {
+        let screen = self.embedded.then(|| {
+            format!(
+                "embedded fixture of {}: simulated data, which say nothing about biology",
+                self.context.name
+            )
+        });
+        let checkpoint = self.checkpoint.map(|checkpoint| {
+            format!(
+                "embedded checkpoint {} (fixtures/{}): trained on simulated cells",
+                checkpoint.name(),
+                checkpoint.folder()
+            )
+        });
+        screen.into_iter().chain(checkpoint).collect()
+    }
+}
+
+/// The folder that `--model` means: the one of that path, else the embedded checkpoint of that name.
+fn model_folder(named: &Path) -> Result<PathBuf> {
+    if named.exists() {
+        return Ok(named.to_owned());
+    }
+    let names = Checkpoint::ALL.map(Checkpoint::name).join(", ");
+    Checkpoint::named(named).map(Checkpoint::path).ok_or_else(|| {
+        bad_input(format!(
+            "{}: no such file or folder; embedded checkpoints are {names}",
+            named.display()
+        ))
+    })
 }
 
 /// TRRUST in the folder of references. A folder that the user `named` must hold what the context asks for; otherwise

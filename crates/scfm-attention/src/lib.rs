@@ -3,8 +3,9 @@
 //! A single-cell foundation model reads a cell as a sequence of genes. This crate reads checkpoints of
 //! [Geneformer](geneformer) and [scGPT](scgpt) as their authors publish them, turns counts into the model's tokens, and
 //! averages the model's attention between the genes of two panels over any number of cells in memory that depends
-//! on the panels alone. It can also make and train small Geneformers, whose truth is known. What the two models share,
-//! which is all but what a cell looks like to them and what their weights are called, stands once: see [`Transformer`].
+//! on the panels alone. It can also make and [train](training) small models of both, whose truth is known. What the two
+//! models share, which is all but what a cell looks like to them and what their weights are called, stands once: see
+//! [`Transformer`].
 //!
 //! From counts to edges:
 //!
@@ -85,7 +86,7 @@
 //! let config = Config::sized(1, 16, 2, vocabulary.len(), 4);
 //! let params = TrainingParams { learning_rate: 5e-3, epochs: 20, ..TrainingParams::default() };
 //! let (checkpoint, log) = train(&config, &vocabulary, &cells, &params, Seeds::new(0), |_| ())?;
-//! assert!(log.epoch_losses()[19] < log.gene_frequency_loss);
+//! assert!(log.epoch_losses()[19] < log.baseline_loss);
 //! # let _ = checkpoint;
 //! # Ok::<(), scfm_attention::Error>(())
 //! ```
@@ -110,6 +111,7 @@ pub mod scgpt;
 mod site;
 mod steps;
 mod trace;
+pub mod training;
 mod transformer;
 mod vocabulary;
 mod weights;

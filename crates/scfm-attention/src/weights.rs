@@ -35,6 +35,11 @@ impl Weights {
         }
     }
 
+    /// Other tensors that the same file describes.
+    pub(crate) fn with_tensors(&self, origin: &str, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self::new(origin, self.config, tensors)
+    }
+
     /// Reads tensors from a safetensors file, or from a file of `torch.save` where the name ends in `.bin` or `.pt`,
     /// one at a time: memory is what they take as 32-bit numbers, plus the largest of them twice. `kept_as` says
     /// under which name a tensor of the file is kept; those without one are passed over.

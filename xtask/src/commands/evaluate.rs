@@ -32,11 +32,8 @@ pub fn run(args: &EvaluateArgs, backend: Backend, progress: Progress) -> Result<
     };
     let chosen = analyses::select(&args.analyses)?;
     let inputs = Inputs::resolve(&context, args)?;
-    if inputs.embedded {
-        println!(
-            "embedded fixture of {}: simulated data, which say nothing about biology",
-            context.name
-        );
+    for line in inputs.embedded_in_words() {
+        println!("{line}");
     }
     let order = Order {
         chosen,

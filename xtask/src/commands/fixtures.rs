@@ -14,7 +14,7 @@ use scfm_io::{atomic_write, content_hash};
 use serde::{Deserialize, Serialize};
 
 use crate::args::FixturesArgs;
-use crate::fixture::{CHECKPOINT, SEED, Simulation, recipe, simulations, train};
+use crate::fixture::{Checkpoint, SEED, Simulation, simulations};
 use crate::progress::Progress;
 use crate::workspace;
 
@@ -33,11 +33,15 @@ struct Manifest {
     checkpoints: BTreeMap<String, CheckpointEntry>,
 }
 
-/// A committed checkpoint: hash of the recipe that it was trained by, hashes of its files.
+/// A committed checkpoint: hash of the recipe that it was trained by, what the training came to, hashes of its files.
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
 struct CheckpointEntry {
     recipe: String,
-    gene_frequency_loss: f64,
+    /// The unit of the losses.
+    loss: String,
+    /// The answer that the training had to beat, and its loss.
+    baseline: String,
+    baseline_loss: f64,
     final_loss: f64,
     files: BTreeMap<String, String>,
 }
@@ -61,44 +65,57 @@ pub fn run(args: &FixturesArgs, progress: Progress) -> Result<()> {
 fn make(fixtures: &Path, progress: Progress) -> Result<()> {
     let simulations = simulations()?;
     let data = write(&simulations, fixtures)?;
-    let recipe = recipe(&simulations);
-    let known = read_manifest(fixtures)
-        .ok()
-        .and_then(|mut manifest| manifest.checkpoints.remove(CHECKPOINT))
-        .filter(|entry| {
+    let mut known = read_manifest(fixtures).map_or_else(|_| BTreeMap::new(), |manifest| manifest.checkpoints);
+    let mut checkpoints = BTreeMap::new();
+    for checkpoint in Checkpoint::ALL {
+        let folder = checkpoint.folder();
+        let recipe = checkpoint.recipe(&simulations);
+        let known = known.remove(folder).filter(|entry| {
             let mut files = entry.files.iter();
             entry.recipe == recipe && files.all(|(file, hash)| is_file_with_hash(&fixtures.join(file), hash))
         });
-    let entry = match known {
-        Some(entry) => {
-            progress.say("the checkpoint is that of its recipe; not trained again");
-            entry
-        }
-        None => {
-            let folder = fixtures.join(CHECKPOINT);
-            let trained = train(&simulations, &folder, progress)?;
-            CheckpointEntry {
-                recipe,
-                gene_frequency_loss: trained.gene_frequency_loss,
-                final_loss: trained.final_loss,
-                files: files_below(&folder)?
-                    .into_iter()
-                    .map(|file| Ok((shown(file.strip_prefix(fixtures)?), content_hash(&file)?)))
-                    .collect::<Result<_>>()?,
+        let entry = match known {
+            Some(entry) => {
+                progress.say(format!("{folder} is that of its recipe; not trained again"));
+                entry
             }
-        }
-    };
+            None => train(checkpoint, recipe, &simulations, fixtures, progress)?,
+        };
+        checkpoints.insert(folder.to_owned(), entry);
+    }
     let manifest = Manifest {
         generator: "cargo xtask fixtures".to_owned(),
         seed: SEED,
         licence: LICENCE.to_owned(),
         data,
-        checkpoints: BTreeMap::from([(CHECKPOINT.to_owned(), entry)]),
+        checkpoints,
     };
     let text = toml::to_string(&manifest)?;
     atomic_write(&fixtures.join(MANIFEST), |file| file.write_all(text.as_bytes()))?;
     println!("{}", fixtures.display());
     Ok(())
+}
+
+fn train(
+    checkpoint: Checkpoint,
+    recipe: String,
+    simulations: &[Simulation],
+    fixtures: &Path,
+    progress: Progress,
+) -> Result<CheckpointEntry> {
+    let folder = fixtures.join(checkpoint.folder());
+    let trained = checkpoint.train(simulations, &folder, progress)?;
+    Ok(CheckpointEntry {
+        recipe,
+        loss: checkpoint.loss().to_owned(),
+        baseline: checkpoint.baseline().to_owned(),
+        baseline_loss: trained.baseline_loss,
+        final_loss: trained.final_loss,
+        files: files_below(&folder)?
+            .into_iter()
+            .map(|file| Ok((shown(file.strip_prefix(fixtures)?), content_hash(&file)?)))
+            .collect::<Result<_>>()?,
+    })
 }
 
 /// Writes the data files of all simulations; their paths and hashes.
@@ -124,16 +141,29 @@ fn check(fixtures: &Path, fresh: &Path) -> Result<Vec<String>> {
             }
         }
     }
-    let recipe = recipe(&simulations);
     let mut expected: BTreeMap<String, String> = made;
-    for (folder, entry) in manifest.checkpoints {
-        if entry.recipe != recipe {
-            faults.push(format!(
-                "{folder}: trained by another recipe than {recipe}; run `cargo xtask fixtures`"
-            ));
+    let mut known = manifest.checkpoints;
+    for checkpoint in Checkpoint::ALL {
+        let (folder, recipe) = (checkpoint.folder(), checkpoint.recipe(&simulations));
+        match known.remove(folder) {
+            Some(entry) => {
+                if entry.recipe != recipe {
+                    faults.push(format!(
+                        "{folder}: trained by another recipe than {recipe}; run `cargo xtask fixtures`"
+                    ));
+                }
+                expected.extend(entry.files);
+            }
+            None => faults.push(format!(
+                "{folder}: not in the manifest; run `cargo xtask fixtures`"
+            )),
         }
-        expected.extend(entry.files);
     }
+    faults.extend(
+        known
+            .keys()
+            .map(|folder| format!("{folder}: no recipe trains it")),
+    );
     for (file, hash) in &expected {
         if !is_file_with_hash(&fixtures.join(file), hash) {
             faults.push(format!("{file}: missing or changed"));

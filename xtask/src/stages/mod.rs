@@ -144,9 +144,11 @@ impl<'a> Workbench<'a> {
         })
     }
 
-    /// Whether the cells or the edges were simulated.
+    /// Whether the cells, the checkpoint or the edges were simulated.
     pub fn simulated(&self) -> bool {
-        self.screen.simulated || self.source.list().is_some_and(|listed| listed.simulated)
+        self.screen.simulated
+            || self.inputs.checkpoint.is_some()
+            || self.source.list().is_some_and(|listed| listed.simulated)
     }
 
     fn parameters(&self) -> &Parameters {

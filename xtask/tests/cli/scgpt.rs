@@ -9,7 +9,7 @@ use scfm_core::{EdgeMatrix, Panel};
 use scfm_io::{CountType, H5adWriter, MatrixName};
 use sprs::CsMat;
 
-use crate::harness::{Bench, assert_same_files, fixture};
+use crate::harness::{Bench, assert_same_files, fixture, json};
 
 /// A random scGPT that knows the embedded screen's genes by symbol, all but the first.
 fn model(bench: &Bench) -> PathBuf {
@@ -228,6 +228,68 @@ fn a_scgpt_folder_is_inspected_and_evaluated() {
     ] {
         assert!(report.contains(words), "no {words:?} in the report");
     }
+}
+
+#[test]
+fn embedded_checkpoints_are_evaluated_by_name_and_say_that_they_are_simulated() {
+    let bench = Bench::new();
+    for (name, out, family, folder) in [
+        ("scgpt", "one", "scGPT", "model-scgpt"),
+        ("geneformer", "two", "Geneformer", "model"),
+    ] {
+        let evaluate = ["evaluate", "--cell-type", "rpe1", "--model", name, "--out", out];
+        // One analysis, that reads the attention of few cells.
+        let fast = ["--cells", "60", "--analyses", "coexpression-mapping", "--quiet"];
+        let printed = bench.ok(&[&evaluate[..], &fast].concat());
+        let first: Vec<&str> = printed.lines().take(2).collect();
+        assert!(
+            first[0].starts_with("embedded fixture of rpe1: simulated"),
+            "{printed}"
+        );
+        assert_eq!(
+            first[1],
+            format!("embedded checkpoint {name} (fixtures/{folder}): trained on simulated cells")
+        );
+        let run = bench.run_folder(out);
+        let record: toml::Table = fs::read_to_string(run.join("run.toml")).unwrap().parse().unwrap();
+        assert_eq!(record["family"].as_str(), Some(family));
+        assert_eq!(record["simulated"].as_bool(), Some(true));
+        let verdict: serde_json::Value = json(&run.join("verdict.json"));
+        assert_eq!(verdict["simulated"], true);
+        assert!(verdict["verdict"].is_string(), "{verdict}");
+        let report = fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(report.contains("Simulated data"));
+
+        let (registry, _) = scfm_io::read_table(&run.join("registry.parquet")).unwrap();
+        let cell = |row: usize, column: &str| registry.column(column).unwrap().display(row);
+        let ran: Vec<usize> = (0..registry.n_rows())
+            .filter(|&row| cell(row, "status") == "ran")
+            .collect();
+        assert!(!ran.is_empty());
+        for row in ran {
+            let inputs = cell(row, "inputs");
+            assert!(inputs.ends_with("; simulated"), "{inputs}");
+        }
+    }
+}
+
+#[test]
+fn a_model_is_a_folder_or_the_name_of_an_embedded_checkpoint() {
+    let bench = Bench::new();
+    let evaluate = ["evaluate", "--cell-type", "rpe1", "--dry-run", "--quiet"];
+    let printed = bench.ok(&evaluate);
+    assert!(printed.contains("embedded checkpoint geneformer ("), "{printed}");
+    let folder = fixture("model-scgpt");
+    let printed = bench.ok(&[&evaluate[..], &["--model", folder.to_str().unwrap()]].concat());
+    assert!(printed.contains("embedded checkpoint scgpt ("), "{printed}");
+    bench.refused(
+        &[&evaluate[..4], &["--model", "scbert"]].concat(),
+        &["scbert: no such file or folder", "geneformer, scgpt"],
+    );
+    // A folder of the user's own comes before the name.
+    model(&bench);
+    let printed = bench.ok(&[&evaluate[..], &["--model", "scgpt"]].concat());
+    assert!(!printed.contains("embedded checkpoint"), "{printed}");
 }
 
 #[test]

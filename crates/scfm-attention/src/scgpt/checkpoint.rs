@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::embedding::category_table;
 use super::names::{REFUSED, Role, role};
+use super::training::MASK_VALUE;
 use super::vocabulary::VOCABULARY;
 use super::{Config, ValueEncoding, Vocabulary};
 use crate::folder::{read_json, required, write_json, write_safetensors};
@@ -132,7 +133,7 @@ impl Checkpoint {
     }
 
     /// Parts that have been checked apart, put together.
-    fn new(config: Config, vocabulary: Vocabulary, weights: Weights) -> Result<Self, Error> {
+    pub(super) fn new(config: Config, vocabulary: Vocabulary, weights: Weights) -> Result<Self, Error> {
         if let Some(&[rows, _]) = weights.shape("encoder.embedding.weight")
             && rows != vocabulary.len()
         {
@@ -183,9 +184,10 @@ impl Checkpoint {
     /// Those of the file system.
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
         let mut config = serde_json::to_value(&self.config).expect("numbers and texts are JSON");
-        // What scGPT's own loader asks for besides.
+        // What scGPT's own loader and scripts ask for besides.
         config["n_layers_cls"] = json!(3);
         config["dropout"] = json!(0.2);
+        config["mask_value"] = json!(MASK_VALUE);
         write_json(&folder.join(CONFIG), &config)?;
         let tokens: BTreeMap<_, _> = self.vocabulary.keys().iter().zip(0u32..).collect();
         write_json(&folder.join(VOCABULARY), &tokens)?;

@@ -18,7 +18,7 @@ use crate::steps::{biased, normalised, scaled_and_shifted};
 use crate::{Error, ValuedCell, Weights};
 
 /// Values above this go into the encoder of values as this.
-const LARGEST_VALUE: f32 = 512.0;
+pub(super) const LARGEST_VALUE: f32 = 512.0;
 
 /// From tokens and values to the first layer.
 #[derive(Debug, Clone)]

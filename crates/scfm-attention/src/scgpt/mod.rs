@@ -1,4 +1,4 @@
-//! scGPT: vocabulary, binned values, weights and forward pass.
+//! scGPT: vocabulary, binned values, weights, forward pass and training.
 
 mod binning;
 mod checkpoint;
@@ -8,6 +8,7 @@ mod model;
 mod mt19937;
 mod names;
 mod tokenizer;
+pub mod training;
 mod vocabulary;
 
 pub use binning::{BinRange, bin_ranges};

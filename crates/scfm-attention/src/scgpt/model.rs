@@ -21,7 +21,7 @@ use crate::steps::{biased, biased_leaky_relu};
 use crate::{Device, Error, Interventions, Transformer, ValuedCell, Weights, trace};
 
 /// What torch's LeakyReLU multiplies negative numbers by.
-const SLOPE: f32 = 0.01;
+pub(super) const SLOPE: f32 = 0.01;
 
 /// An scGPT ready to read cells. Immutable, and cheap to share among threads.
 #[derive(Debug, Clone)]

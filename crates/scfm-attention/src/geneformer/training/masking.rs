@@ -1,9 +1,9 @@
 use rand::RngExt;
-use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
 use crate::TokenisedCell;
 use crate::geneformer::Vocabulary;
+use crate::training::masking::hidden_places;
 
 /// A cell with some of its genes hidden.
 pub(super) struct MaskedCell {
@@ -22,20 +22,8 @@ impl MaskedCell {
         fraction: f64,
         rng: &mut ChaCha8Rng,
     ) -> Self {
-        let is_gene = |token: &u32| vocabulary.gene(*token).is_some();
-        let genes: Vec<u32> = (0..)
-            .zip(&cell.tokens)
-            .filter(|(_, t)| is_gene(t))
-            .map(|(place, _)| place)
-            .collect();
-        let n = ((genes.len() as f64 * fraction).round() as usize)
-            .max(1)
-            .min(genes.len());
-        let mut places: Vec<u32> = index::sample(rng, genes.len(), n)
-            .iter()
-            .map(|i| genes[i])
-            .collect();
-        places.sort_unstable();
+        let is_gene = cell.tokens.iter().map(|&token| vocabulary.gene(token).is_some());
+        let places = hidden_places(is_gene, fraction, rng);
         let mut tokens = cell.tokens.clone();
         for &place in &places {
             let hidden = rng.random::<f64>();

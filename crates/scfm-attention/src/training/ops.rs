@@ -9,17 +9,17 @@ use crate::kernels::{Norm, contiguous, softmax_gradient_rows, softmax_rows, with
 type Result<T> = candle_core::Result<T>;
 
 /// `softmax(scale · q kᵀ) v` for `q`, `k`, `v` of shape [head, token, dimension].
-pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f32) -> Result<Tensor> {
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f32) -> Result<Tensor> {
     q.apply_op3(k, v, Attention { scale })
 }
 
 /// Each row plus `bias`.
-pub(super) fn biased(rows: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub(crate) fn biased(rows: &Tensor, bias: &Tensor) -> Result<Tensor> {
     rows.apply_op2(bias, Bias)
 }
 
 /// Layer normalisation of each row.
-pub(super) fn layer_norm(rows: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
+pub(crate) fn layer_norm(rows: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
     rows.apply_op3(weight, bias, LayerNorm { eps })
 }
 
