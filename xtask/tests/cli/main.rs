@@ -9,6 +9,7 @@ mod inspect;
 mod interruption;
 mod main_job;
 mod matrix_market;
+mod networks;
 mod scgpt;
 mod score;
 mod shards;
