@@ -3,12 +3,13 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
-use scfm_core::Ledger;
+use scfm_core::{EdgeKind, Layer, Ledger};
 use scfm_io::{atomic_write, write_csv, write_table};
 use scfm_report::{Block, Kind, Meta, Need, Outcome, Plan, Registry, Report, Section, Thresholds, Verdict};
 
 use crate::analyses::{self, Desk};
 use crate::evidence::{Evidence, names, read_ledger};
+use crate::fingerprint;
 use crate::model::{SCGPT, SCGPT_ORIENTATION};
 use crate::progress::Progress;
 use crate::quality;
@@ -78,7 +79,12 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
             registry.not_run_rest(&analysis.id, analyses::missing(&analysis.needs, &present))?;
         }
     }
-    let meta = meta(record, quality::facts(run, record, &ledger)?);
+    let mut of_screen = quality::facts(run, record, &ledger)?;
+    if record.list.is_none() {
+        let file = names::edges(EdgeKind::attention(Layer(record.layer)));
+        of_screen.extend(fingerprint::facts(&run.file(&file))?);
+    }
+    let meta = meta(record, of_screen);
     close(
         run,
         record,

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use scfm_attention::AbsentPairs;
 use scfm_core::{Measure, ModelEdge, Orientation};
-use scfm_io::{Metadata, content_hash};
+use scfm_io::{Metadata, content_hash, read_metadata};
 
 use crate::edge_args::Null;
 use crate::model::Reader;
@@ -64,4 +64,28 @@ pub fn null_in_words(null: Null, seed: u64) -> String {
         Null::Expression => "every gene's counts dealt out anew among the cells",
     };
     format!("{what}, seed {seed}")
+}
+
+/// What a report repeats of an edge file's metadata: which of the networks that go by the name of attention it is.
+pub fn facts(edges: &Path) -> Result<Vec<(&'static str, String)>> {
+    let metadata = read_metadata(edges)?;
+    let said = |key: &str| {
+        metadata
+            .iter()
+            .find(|(found, _)| found == key)
+            .map(|(_, value)| value.clone())
+    };
+    let facts = [
+        ("Edge score", "scfm.score"),
+        ("Heads", "scfm.heads"),
+        ("Pairs", "scfm.absent_pairs"),
+        ("Special tokens", "scfm.special_tokens"),
+        ("Tokens at most", "scfm.max_tokens"),
+        ("Input", "scfm.input"),
+        ("Bins", "scfm.bins"),
+    ];
+    Ok(facts
+        .into_iter()
+        .filter_map(|(name, key)| Some((name, said(key)?)))
+        .collect())
 }

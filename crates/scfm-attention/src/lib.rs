@@ -68,6 +68,32 @@
 //! Attention of models that are not computed here is read from tensors in files, and summed in the same way: see
 //! [`given`].
 //!
+//! What happens inside, and what becomes of it when a part is changed, is asked by [`Site`] and said by [`Interventions`];
+//! other scores than the mean attention of a layer are [`ModelEdge`](scfm_core::ModelEdge)s that [`AttentionSums::of`] takes:
+//!
+//! ```
+//! use scfm_attention::geneformer::{Checkpoint, Config, Geneformer, Vocabulary};
+//! use scfm_attention::{AbsentPairs, AttentionSums, Interventions, Site, TokenisedCell, Transformer};
+//! use scfm_core::{Head, Layer, Measure, ModelEdge, Orientation, Panel, Seeds};
+//!
+//! let vocabulary = Vocabulary::of_genes(["A", "B", "C"].map(|gene| (gene.to_owned(), 1.0)))?;
+//! let mut stream = Seeds::new(0).stream("example", "weights", 0);
+//! let checkpoint = Checkpoint::random(Config::sized(3, 8, 2, 5, 16), vocabulary, &mut stream)?;
+//! let model = Geneformer::new(&checkpoint)?;
+//! let cell = TokenisedCell { cell: 0, tokens: vec![3, 2, 4], columns: vec![Some(1), Some(0), Some(2)] };
+//!
+//! let silenced = Interventions::none().scale_head(Layer(1), Head(0), 0.0);
+//! let site = Site::Context(Layer(1), Head(0));
+//! assert!(model.trace(&cell, &[site], &silenced)?[&site].iter().all(|&x| x == 0.0));
+//!
+//! let panel = checkpoint.vocabulary().panel(&Panel::new(["A", "B", "C"])?)?;
+//! let edges = [ModelEdge::of_layer(Measure::NormWeighted, Layer(2)), ModelEdge::of_head(Measure::Attention, Layer(2), Head(1))];
+//! let mut sums = AttentionSums::of(&model, edges, panel.clone(), panel, Orientation::Query)?;
+//! sums.add_under(&model, &silenced, [&cell], |_| ())?;
+//! assert_eq!(sums.mean(AbsentPairs::Missing)?.edges[1].kind().to_string(), "attention-L2-H1");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A model made to order, for a world whose truth is known:
 //!
 //! ```

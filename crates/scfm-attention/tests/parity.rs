@@ -1,4 +1,5 @@
-//! Agreement with `BertForMaskedLM` of transformers 4.46.3 on `golden/bert`, which `golden/generate_bert.py` made.
+//! Agreement with `BertForMaskedLM` of transformers 4.46.3 on `golden/bert`, which `golden/generate_bert.py` made, and with
+//! its classifiers on `golden/bert_classifiers`, which `golden/generate_bert_classifiers.py` made.
 
 mod agreement;
 
@@ -6,6 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use scfm_attention::Error;
 use scfm_attention::geneformer::{Checkpoint, Geneformer};
 
 /// Tolerances for 32-bit arithmetic in another order of operations, through three layers.
@@ -83,5 +85,29 @@ fn masked_gene_logits_agree_with_transformers() {
             .map(|(a, b)| (a - b).abs())
             .collect::<Vec<_>>();
         assert!(differences.iter().all(|&d| d < LOGIT));
+    }
+}
+
+#[test]
+fn fine_tuned_classifiers_are_read_and_have_no_masked_gene_head() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let expected = folder.join("bert_classifiers/expected.safetensors");
+    let expected = candle_core::safetensors::load(expected, &Device::Cpu).unwrap();
+    let tokens: Vec<i64> = expected["tokens"].to_vec1().unwrap();
+    let tokens: Vec<u32> = tokens.iter().map(|&id| u32::try_from(id).unwrap()).collect();
+    for name in ["cells", "genes"] {
+        let checkpoint =
+            Checkpoint::load_with(&folder.join("bert_classifiers").join(name), &folder.join("bert")).unwrap();
+        let model = Geneformer::new(&checkpoint).unwrap();
+        let states = model.hidden_states(&tokens).unwrap();
+        let states: Vec<f32> = states.iter().flatten().copied().collect();
+        let key = format!("hidden.{name}");
+        agreement::assert_close(&key, &states, &expected[&key], HIDDEN);
+        let maps = model.attention(&tokens).unwrap();
+        let maps: Vec<f32> = maps.iter().flatten().copied().collect();
+        let key = format!("attention.{name}");
+        agreement::assert_close(&key, &maps, &expected[&key], PROBABILITY);
+        let error = model.masked_gene_logits(&tokens, &[0]).unwrap_err();
+        assert!(matches!(error, Error::NoHead { .. }), "{error}");
     }
 }

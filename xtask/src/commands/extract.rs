@@ -103,7 +103,7 @@ impl Job<'_> {
         if let Some(shard) = self.args.shard {
             let sums = &sums[0];
             let mut metadata = metadata(sums);
-            metadata.extend(self.common(shard)?);
+            metadata.extend(self.common(shard, sums)?);
             let absent = self.network.absent;
             for path in ShardFolder::write(&self.args.out, shard, sums, absent, &metadata)? {
                 println!("{}", path.display());
@@ -279,8 +279,8 @@ impl Job<'_> {
     }
 
     /// What all shards of an extraction have in common and the metadata of edges do not say, after the shard itself.
-    fn common(&self, shard: Shard) -> Result<Metadata> {
-        let edges = self.network.edges.iter().map(ToString::to_string);
+    fn common(&self, shard: Shard, sums: &AttentionSums) -> Result<Metadata> {
+        let edges = sums.edges().map(|edge| edge.to_string());
         let rows = self.chosen.iter();
         let selection = rows.fold(Key::new("cells", 1), |key, row| key.with("row", row));
         let genes = self

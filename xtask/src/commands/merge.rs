@@ -233,6 +233,7 @@ fn of_key(key: &str) -> String {
         "scfm.shard.selected" => "the number of chosen cells".to_owned(),
         "scfm.shard.selection" => "the choice of cells (SHA-256)".to_owned(),
         "scfm.shard.panel" => "the panel (SHA-256)".to_owned(),
+        "scfm.shard.edges" => "what is summed".to_owned(),
         "scfm.shard.options" => "what scGPT was told".to_owned(),
         _ => match key.strip_prefix("scfm.sha256.") {
             Some("data") => "the SHA-256 of the data".to_owned(),

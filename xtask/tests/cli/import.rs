@@ -124,7 +124,8 @@ fn tensors_become_edges_and_edges_are_judged() {
         line.trim()[5..].trim().parse().unwrap()
     };
     assert!(auroc("edges/attention-L1.parquet", "a") > 0.99);
-    assert!((auroc("edges/attention-L0.parquet", "b") - 0.5).abs() < 0.2);
+    let of_other = auroc("edges/attention-L0.parquet", "b");
+    assert!((0.2..0.8).contains(&of_other), "{of_other}");
 
     // Read the other way round, sources are targets.
     let arguments = [
@@ -229,6 +230,7 @@ fn tensors_that_cannot_be_read_get_one_line() {
     bench.ok(&["import", "cells", "--out", "fine", "--quiet"]);
     fs::write(bench.path("cells/c2.genes.txt"), "<cls>\nG1\n").unwrap();
     import(&["cells"], &["c2.genes.txt", "found 2", "expected 37", "c2.npy"]);
+    fs::copy(bench.path("cells/c1.genes.txt"), bench.path("cells/c2.genes.txt")).unwrap();
     let cell = fs::read(bench.path("cells/c0.npy")).unwrap();
     fs::write(bench.path("cells/c0.npy"), &cell[..cell.len() - 4]).unwrap();
     import(&["cells"], &["c0.npy", "bytes"]);

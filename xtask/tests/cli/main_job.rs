@@ -57,6 +57,17 @@ fn the_main_job_gives_the_same_bytes_with_one_thread_with_two_and_after_an_inter
         "a report that is rendered again differs"
     );
 
+    let report = fs::read_to_string(one.join("report.html")).unwrap();
+    for said in [
+        "Edge score",
+        "softmax probabilities",
+        "mean over the cells that hold both genes",
+    ] {
+        assert!(
+            report.contains(said),
+            "the report does not say {said:?} of its edges"
+        );
+    }
     check_registry(&one);
     check_columns(&one);
 }

@@ -150,7 +150,7 @@ fn shards_that_do_not_belong_together_are_one_line() {
         (&["--cells", "40", "--genes", "genes.txt"], "the panel (SHA-256)"),
         (
             &["--cells", "40", "--hvg", "30", "--layers", "1"],
-            "the layers is 0,1,2,3 in the first and 1",
+            "what is summed is attention-L0,attention-L1,attention-L2,attention-L3 in the first and attention-L1",
         ),
         (
             &["--cells", "40", "--hvg", "30", "--orientation", "key"],
