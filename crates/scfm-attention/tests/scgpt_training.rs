@@ -57,9 +57,11 @@ fn three_types(n: usize) -> Vec<ValuedCell> {
 fn a_model_learns_what_the_bins_of_a_cell_say_about_the_hidden_ones() {
     let all = three_types(400);
     let (seen, unseen) = all.split_at(300);
+    // Enough steps to leave the plateau where every bin is answered by its mean, whatever the processor's rounding.
     let params = TrainingParams {
-        epochs: 16,
-        learning_rate: 5e-3,
+        epochs: 40,
+        batch_size: 8,
+        learning_rate: 2e-3,
         mask_fraction: 0.4,
         ..TrainingParams::default()
     };
@@ -68,8 +70,8 @@ fn a_model_learns_what_the_bins_of_a_cell_say_about_the_hidden_ones() {
     let (checkpoint, log) = train(&config(), &vocabulary(), seen, &params, Seeds::new(0), progress).unwrap();
 
     assert_eq!(heard, log.steps);
-    assert_eq!(log.steps.len(), 16 * 300usize.div_ceil(16));
-    assert_eq!(log.steps[0].n_masked, 16 * 8);
+    assert_eq!(log.steps.len(), 40 * 300usize.div_ceil(8));
+    assert_eq!(log.steps[0].n_masked, 8 * 8);
     // A third of the cells have 40.5 ± 5.8 of a gene, two thirds 10.5 ± 5.8: (1/3)(2/3)·30² and 33.25.
     assert!((log.baseline_loss - 233.25).abs() < 8.0, "{}", log.baseline_loss);
 
@@ -81,7 +83,7 @@ fn a_model_learns_what_the_bins_of_a_cell_say_about_the_hidden_ones() {
         log.baseline_loss
     );
     // The spread within a type is all that is left to guess.
-    for loss in [epochs[15], unseen_loss] {
+    for loss in [epochs[39], unseen_loss] {
         assert!(loss < log.baseline_loss / 4.0, "{loss}");
         assert!(loss > 20.0, "{loss} is less than the bins are spread");
     }
