@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 /// What reading one file may take, in MiB. The largest files here have 16 MiB; most of what they become is a memo of some
 /// million values.
-const ALLOWANCE: u64 = 512;
+const ALLOWANCE: u64 = 256;
 
 /// The most memory that the process has had, in MiB, where the system tells (Linux).
 fn peak_memory() -> Option<u64> {
