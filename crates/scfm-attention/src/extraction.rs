@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use candle_core::Tensor;
 use ndarray::Array2;
+use rayon::prelude::*;
 use scfm_core::{EdgeMatrix, Layer, Measure, ModelEdge, Orientation, Panel};
 
 use crate::cell_sums::{CellSums, Places};
@@ -327,11 +328,12 @@ impl AttentionSums {
     /// [`Error::Sum`], which sums of cells do not meet.
     pub fn mean(&self, absent: AbsentPairs) -> Result<Extraction, Error> {
         let (n_cells, divisors) = (self.n_cells(), self.divisors(absent));
-        let edges = self.edges().map(|edge| match edge.measure {
-            Measure::StandardError => self
-                .sums(edge)
-                .standard_error(&self.sums(attention_of(edge)), &n_cells),
-            _ => self.sums(edge).mean(&divisors),
+        let edges = self.slots.par_iter().map(|slot| match slot.edge.measure {
+            Measure::StandardError => {
+                let attention = self.sums(attention_of(slot.edge));
+                self.sums(slot.edge).standard_error(&attention, &n_cells)
+            }
+            _ => self.sums(slot.edge).mean(&divisors),
         });
         Ok(Extraction {
             edges: edges.collect::<Result<_, _>>()?,
