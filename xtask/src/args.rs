@@ -258,7 +258,7 @@ pub struct ExtractArgs {
     /// Column of obs: the cells of each of its labels also give edges of their own, in a folder named after the label
     #[arg(long, value_name = "COLUMN", conflicts_with = "shard")]
     pub strata: Option<String>,
-    /// Where the model computes: cpu, or cuda:<n> or metal:<n> where the program is built with that feature
+    /// Where the model computes: cpu, or cuda:0 or metal:0 where the program is built with that feature
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: Device,
     /// A file with one gene per line that edges start from, such as transcription factors [default: the panel]

@@ -52,7 +52,7 @@ impl FromStr for Device {
             ("metal", n) => n.parse().ok().map(Self::Metal),
             _ => None,
         };
-        device.ok_or_else(|| "expected cpu, cuda:<n> or metal:<n>".to_owned())
+        device.ok_or_else(|| "expected cpu, cuda:0 or metal:0".to_owned())
     }
 }
 
