@@ -5,9 +5,10 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use scfm_core::{Head, Layer, Measure, ModelEdge};
 use scfm_stats::mid_ranks;
 
-use crate::encoder::{AttentionBlock, Observer, Seen, Wants, to_array};
 use crate::extraction::Slot;
 use crate::kernels::to_fixed_point;
+use crate::linear::to_array;
+use crate::observer::{AttentionBlock, Observer, Seen, Wants};
 use crate::product::product;
 use crate::{Error, TokenisedCell};
 

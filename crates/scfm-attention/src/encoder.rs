@@ -22,9 +22,11 @@ use scfm_core::{Head, Layer};
 
 use crate::interventions::HeadIntervention;
 use crate::kernels::Norm;
+use crate::linear::Linear;
+use crate::observer::{AttentionBlock, Observer, Seen, Wants};
 use crate::product::product;
 use crate::steps::{biased, biased_relu, normalised_sum, softmax, with_values};
-use crate::{Error, Interventions, Site, Weights};
+use crate::{Error, Interventions, Site};
 
 /// Scores that a block of query rows may take. 2¹⁹ (two MiB) give products at which packing the other operand does not
 /// count, and stay in the larger caches while the softmax, the context product and the observer go over them.
@@ -37,59 +39,6 @@ const MIN_BLOCK_ROWS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Encoder {
     layers: Vec<EncoderLayer>,
-}
-
-/// What of a layer is looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Wants {
-    pub(crate) logits: bool,
-    pub(crate) attention: bool,
-    pub(crate) lengths: bool,
-    pub(crate) contexts: bool,
-    pub(crate) mlp: bool,
-    pub(crate) hidden: bool,
-}
-
-impl Wants {
-    fn any(self) -> bool {
-        self != Self::default()
-    }
-}
-
-/// Who looks at what happens.
-pub(crate) trait Observer {
-    /// What is looked at of a layer.
-    fn wants(&self, layer: Layer) -> Wants;
-
-    /// Hears of one of the things that are wanted. Of a layer, lengths come first, then all heads of a block of queries in
-    /// order before the next queries, each with its logits before its attention; then the rest.
-    fn see(&mut self, layer: Layer, seen: Seen<'_>);
-}
-
-/// Something that is looked at.
-pub(crate) enum Seen<'a> {
-    /// `q kᵀ / √d`. All queries come in one block.
-    Logits(AttentionBlock<'a>),
-    /// Softmax probabilities; every row sums to 1.
-    Attention(AttentionBlock<'a>),
-    /// For each head and key, the length of what the head passes on of the key, `‖v W_O‖`, `[head, key]`.
-    Lengths(ArrayView2<'a, f32>),
-    /// Contexts of all heads side by side, `[query, D]`, with the positions of the queries.
-    Contexts(&'a [u32], ArrayView2<'a, f32>),
-    /// What the feed-forward step adds, `[token, D]`.
-    Mlp(ArrayView2<'a, f32>),
-    /// The output, `[token, D]`.
-    Hidden(ArrayView2<'a, f32>),
-}
-
-/// Numbers of one head for some of the queries of a cell and all of its keys.
-pub(crate) struct AttentionBlock<'a> {
-    /// The head.
-    pub(crate) head: Head,
-    /// Positions of the queries in the cell.
-    pub(crate) queries: &'a [u32],
-    /// The numbers, `[query, key]`.
-    pub(crate) values: ArrayView2<'a, f32>,
 }
 
 /// Nobody looks.
@@ -487,70 +436,4 @@ fn with_rows<R>(tensor: &Tensor, show: impl FnOnce(ArrayView2<'_, f32>) -> R) ->
     Ok(with_values(tensor, |values| {
         show(ArrayView2::from_shape(shape, values).expect("as many values as the shape says"))
     })?)
-}
-
-/// `x Wᵀ + b`.
-#[derive(Debug, Clone)]
-pub(crate) struct Linear {
-    weight: Tensor,
-    pub(crate) bias: Vec<f32>,
-}
-
-impl Linear {
-    pub(crate) fn new(weights: &Weights, path: &str, outputs: usize, inputs: usize) -> Result<Self, Error> {
-        Ok(Self {
-            weight: weights.get(&format!("{path}.weight"), &[outputs, inputs])?,
-            bias: weights.vector(&format!("{path}.bias"), outputs)?,
-        })
-    }
-
-    /// The linear maps, `N` of them of as many rows as columns, whose rows stand one after the other under `path`: the
-    /// query, key and value projections of torch's attention.
-    pub(crate) fn stacked<const N: usize>(
-        weights: &Weights,
-        path: &str,
-        width: usize,
-    ) -> Result<[Self; N], Error> {
-        let stack = weights.get(&format!("{path}.weight"), &[N * width, width])?;
-        let biases = weights.vector(&format!("{path}.bias"), N * width)?;
-        let mut maps = Vec::with_capacity(N);
-        for (part, bias) in biases.chunks_exact(width).enumerate() {
-            maps.push(Self {
-                weight: stack.narrow(0, part * width, width)?,
-                bias: bias.to_vec(),
-            });
-        }
-        Ok(maps.try_into().expect("as many parts as were cut"))
-    }
-
-    /// `x Wᵀ`, for callers that add the bias together with something else.
-    pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        // The transpose is a view: the product packs its operands anyhow.
-        product(x, &self.weight.t()?)
-    }
-
-    pub(crate) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        biased(self.product(x)?, &self.bias)
-    }
-
-    /// What the map makes of parts of its input alone, without the bias: the product of `x` with those of its columns.
-    fn product_of_inputs(&self, x: &Tensor, first: usize) -> candle_core::Result<Tensor> {
-        product(x, &self.weight.narrow(1, first, x.dim(1)?)?.t()?)
-    }
-}
-
-/// The layer normalisation whose weights stand under `path`.
-pub(crate) fn norm(weights: &Weights, path: &str, width: usize, eps: f32) -> Result<Norm, Error> {
-    Ok(Norm {
-        weight: weights.vector(&format!("{path}.weight"), width)?,
-        bias: weights.vector(&format!("{path}.bias"), width)?,
-        eps,
-    })
-}
-
-/// A matrix out of the tensor arithmetic.
-pub(crate) fn to_array(tensor: &Tensor) -> Result<Array2<f32>, Error> {
-    let dims = tensor.dims2()?;
-    let values = tensor.flatten_all()?.to_vec1()?;
-    Ok(Array2::from_shape_vec(dims, values).expect("as many values as the shape says"))
 }

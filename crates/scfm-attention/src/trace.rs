@@ -4,8 +4,10 @@ use candle_core::Tensor;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 use scfm_core::{Head, Layer};
 
-use crate::encoder::{Encoder, Observer, Seen, Wants};
+use crate::encoder::Encoder;
 use crate::interventions::check_site;
+use crate::linear::to_array;
+use crate::observer::{Observer, Seen, Wants};
 use crate::{Error, Interventions, Site};
 
 /// Activations of one cell by where they were read, rows in the order of the cell's tokens.
@@ -34,7 +36,7 @@ pub(crate) fn trace(
     if let Some(rows) = activations.get_mut(&Site::Embeddings) {
         *rows = match interventions.patch_at(Site::Embeddings) {
             Some(patch) => patch.clone(),
-            None => crate::encoder::to_array(&embedded)?,
+            None => to_array(&embedded)?,
         };
     }
     let positions: Vec<u32> = (0..n_tokens as u32).collect();

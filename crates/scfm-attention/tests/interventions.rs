@@ -6,10 +6,9 @@ mod agreement;
 mod common;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use common::{cells, checkpoint};
+use common::{cell_of, cells, checkpoint, golden, tensors, tokens};
 use ndarray::Array2;
 use proptest::prelude::*;
 use scfm_attention::geneformer::{self, Geneformer};
@@ -21,30 +20,6 @@ use scfm_core::{Head, Layer};
 const HIDDEN: f32 = 1e-4;
 const PROBABILITY: f32 = 1e-5;
 const LOGIT: f32 = 1e-3;
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
-}
-
-fn tensors(name: &str) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(golden(name), &Device::Cpu).unwrap()
-}
-
-fn tokens(expected: &HashMap<String, Tensor>) -> Vec<u32> {
-    let ids: Vec<i64> = expected["tokens"].to_vec1().unwrap();
-    ids.iter().map(|&id| u32::try_from(id).unwrap()).collect()
-}
-
-fn cell(tokens: Vec<u32>) -> TokenisedCell {
-    let columns = vec![None; tokens.len()];
-    TokenisedCell {
-        cell: 0,
-        tokens,
-        columns,
-    }
-}
 
 fn array(tensor: &Tensor) -> Array2<f32> {
     let values = tensor.flatten_all().unwrap().to_vec1().unwrap();
@@ -99,7 +74,7 @@ fn interventions_agree_with_transformers() {
     let tokens = tokens(&expected);
     let places: Vec<u32> = (0..tokens.len() as u32).collect();
     for (name, done) in of_bert(&expected) {
-        let found = all_hidden(&model, &cell(tokens.clone()), &done);
+        let found = all_hidden(&model, &cell_of(tokens.clone()), &done);
         let name_of_hidden = format!("hidden.{name}");
         agreement::assert_close(&name_of_hidden, &found, &expected[&name_of_hidden], HIDDEN);
         let logits = model.masked_gene_logits_under(&tokens, &places, &done).unwrap();
@@ -118,7 +93,7 @@ fn what_transformers_returns_as_attention_is_the_shown_attention_times_the_head_
         .indexed_iter()
         .map(|((layer, head), _)| Site::Attention(Layer(layer), Head(head)))
         .collect();
-    let maps = model.trace(&cell(tokens(&expected)), &sites, &done).unwrap();
+    let maps = model.trace(&cell_of(tokens(&expected)), &sites, &done).unwrap();
     let masked: Vec<f32> = maps
         .values()
         .zip(&mask)
@@ -136,7 +111,7 @@ fn what_transformers_returns_as_attention_is_the_shown_attention_times_the_head_
 fn what_is_seen_of_the_parts_agrees_with_transformers() {
     let expected = tensors("bert_interventions.safetensors");
     let model = Geneformer::new(&geneformer::Checkpoint::load(&golden("bert")).unwrap()).unwrap();
-    let cell = cell(tokens(&expected));
+    let cell = cell_of(tokens(&expected));
     for layer in 0..3 {
         let heads: Vec<Site> = (0..4)
             .map(|head| Site::Context(Layer(layer), Head(head)))
@@ -163,7 +138,7 @@ fn interventions_agree_with_the_published_scgpt() {
     let expected = tensors("scgpt_interventions.safetensors");
     let model = ScGpt::new(&scgpt::Checkpoint::load(&golden("scgpt")).unwrap()).unwrap();
     let values = expected["values"].to_vec1().unwrap();
-    let cell = ValuedCell::new(cell(tokens(&expected)), values);
+    let cell = ValuedCell::new(cell_of(tokens(&expected)), values);
     let last = Site::Hidden(Layer(1));
     for (name, done) in [
         (

@@ -4,11 +4,10 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use common::{cells, checkpoint, gene, vocabulary};
+use common::{cell_of, cells, checkpoint, gene, golden, tensors, tokens, vocabulary};
 use ndarray::Array2;
 use scfm_attention::geneformer::{self, Geneformer};
 use scfm_attention::scgpt::{self, ScGpt};
@@ -21,32 +20,8 @@ use scfm_core::{EdgeMatrix, Head, Layer, Measure, ModelEdge, Orientation, Panel}
 /// Products of 32-bit numbers of order 1 in another order of operations, through three layers.
 const SCORE: f32 = 1e-5;
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
-}
-
-fn tensors(name: &str) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(golden(name), &Device::Cpu).unwrap()
-}
-
 fn numbers(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn tokens(expected: &HashMap<String, Tensor>) -> Vec<u32> {
-    let ids: Vec<i64> = expected["tokens"].to_vec1().unwrap();
-    ids.iter().map(|&id| u32::try_from(id).unwrap()).collect()
-}
-
-fn cell(tokens: Vec<u32>) -> TokenisedCell {
-    let columns = vec![None; tokens.len()];
-    TokenisedCell {
-        cell: 0,
-        tokens,
-        columns,
-    }
 }
 
 /// The edges of some cells among the genes of a panel, by what they are.
@@ -115,7 +90,7 @@ fn value_weighted_edges_agree_with_the_modules_of_transformers() {
         edges.push(ModelEdge::of_model(measure));
         let found = extract(
             &model,
-            &[cell(tokens.clone())],
+            &[cell_of(tokens.clone())],
             &edges,
             &panel,
             &Interventions::none(),
@@ -146,7 +121,7 @@ fn ranked_logits_are_those_of_the_tutorial_up_to_ties() {
     let panel = Panel::new(genes.iter().map(|token| format!("GENE{token}"))).unwrap();
     let panel = checkpoint.vocabulary().panel(&panel).unwrap();
     let cells = [ValuedCell::new(
-        cell(tokens.clone()),
+        cell_of(tokens.clone()),
         numbers(&expected["values"]),
     )];
     let edge = ModelEdge::of_layer(Measure::RankedLogits, Layer(1));
@@ -404,7 +379,7 @@ fn the_order_of_a_cells_genes_changes_no_bit_of_scgpts_edges() {
         let values = order.iter().map(|&place| values[place]).collect();
         extract(
             &model,
-            &[ValuedCell::new(cell(tokens), values)],
+            &[ValuedCell::new(cell_of(tokens), values)],
             &edges,
             &panel,
             &Interventions::none(),

@@ -12,8 +12,9 @@ use candle_core::Tensor;
 use ndarray::{Array2, Array3};
 
 use super::{Checkpoint, Config};
-use crate::encoder::{Encoder, EncoderLayer, Linear, norm, to_array};
+use crate::encoder::{Encoder, EncoderLayer};
 use crate::kernels::Norm;
+use crate::linear::{Linear, norm, to_array};
 use crate::product::product;
 use crate::steps::{biased, biased_relu, normalised};
 use crate::{Device, Error, Interventions, TokenisedCell, Transformer, Weights, trace};

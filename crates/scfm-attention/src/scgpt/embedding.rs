@@ -12,8 +12,8 @@ use candle_core::Tensor;
 
 use super::config::{BATCH_NORM_EPS, LAYER_NORM_EPS};
 use super::{BatchNorm, Config, ValueEncoding};
-use crate::encoder::{Linear, norm};
 use crate::kernels::Norm;
+use crate::linear::{Linear, norm};
 use crate::steps::{biased, normalised, scaled_and_shifted};
 use crate::{Error, ValuedCell, Weights};
 

@@ -16,7 +16,8 @@ use ndarray::{Array1, Array2, Array3};
 use super::config::LAYER_NORM_EPS;
 use super::embedding::Embedding;
 use super::{Checkpoint, Config};
-use crate::encoder::{Encoder, EncoderLayer, Linear, norm};
+use crate::encoder::{Encoder, EncoderLayer};
+use crate::linear::{Linear, norm};
 use crate::steps::{biased, biased_leaky_relu};
 use crate::{Device, Error, Interventions, Transformer, ValuedCell, Weights, trace};
 

@@ -1,6 +1,10 @@
 //! Small random models and cells.
 #![allow(dead_code, reason = "each test file uses some of them")]
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use scfm_attention::TokenisedCell;
@@ -40,4 +44,32 @@ pub(crate) fn cells(n: usize, n_genes: usize, longest: usize) -> Vec<TokenisedCe
         }
     };
     (0..n).map(cell).collect()
+}
+
+/// A file of `golden`.
+pub(crate) fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+/// The tensors of a golden file.
+pub(crate) fn tensors(name: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(golden(name), &Device::Cpu).unwrap()
+}
+
+/// The token ids of a golden file.
+pub(crate) fn tokens(expected: &HashMap<String, Tensor>) -> Vec<u32> {
+    let ids: Vec<i64> = expected["tokens"].to_vec1().unwrap();
+    ids.iter().map(|&id| u32::try_from(id).unwrap()).collect()
+}
+
+/// A cell of these tokens.
+pub(crate) fn cell_of(tokens: Vec<u32>) -> TokenisedCell {
+    let columns = vec![None; tokens.len()];
+    TokenisedCell {
+        cell: 0,
+        tokens,
+        columns,
+    }
 }
