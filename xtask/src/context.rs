@@ -129,6 +129,10 @@ pub struct Parameters {
     pub equivalence: f64,
     /// Level of the family-wide correction.
     pub alpha: f64,
+    /// Control cells that are read again under every ablation.
+    pub ablation_cells: usize,
+    /// Random sets of heads of each dose that ranked heads are compared with.
+    pub ablation_draws: usize,
 }
 
 impl Default for Parameters {
@@ -150,6 +154,8 @@ impl Default for Parameters {
             permutations: 9_999,
             equivalence: 0.005,
             alpha: 0.05,
+            ablation_cells: 500,
+            ablation_draws: 10,
         }
     }
 }
@@ -175,6 +181,8 @@ impl Parameters {
             ("permutations", count(self.permutations), 1.0, any),
             ("equivalence", self.equivalence, 0.0, 0.5),
             ("alpha", self.alpha, f64::MIN_POSITIVE, 1.0),
+            ("ablation_cells", count(self.ablation_cells), 1.0, any),
+            ("ablation_draws", count(self.ablation_draws), 3.0, any),
         ];
         let (name, found, low, high) = ranges
             .into_iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail};
 use ndarray::{Array1, Array2};
+use scfm_ablation::HeadId;
 use scfm_baselines::features::OUT_DEGREE;
 use scfm_core::{Column, EdgeKind, EdgeMatrix, GeneId, GeneTable, Layer, Ledger, Panel, Responses, Table};
 use scfm_grn::{Format, ReferenceNetwork};
@@ -30,6 +31,18 @@ pub mod names {
     pub const TRRUST: &str = "references/trrust.tsv";
     pub const N_CELLS: &str = "edges/n_cells.parquet";
     pub const BASELINE_ATTENTION: &str = "edges/attention-baseline.parquet";
+    pub const HEAD_RANKING: &str = "tables/head_ranking.parquet";
+    pub const HALVES: &str = "tables/ablation_halves.parquet";
+    pub const CONDITIONS: &str = "tables/ablation_conditions.parquet";
+    pub const HIDDEN_TARGETS: &str = "tables/ablation_targets.parquet";
+    pub const MASKED: &str = "tables/ablation_masked.parquet";
+    pub const FIDELITY: &str = "tables/ablation_fidelity.parquet";
+    pub const ALTERED_EDGES: &str = "edges/ablation";
+
+    /// The file of the scored layer's attention under a condition, or of the intact model on the same cells.
+    pub fn altered_edges(condition: &str) -> String {
+        format!("{ALTERED_EDGES}/{condition}.parquet")
+    }
 
     /// The file of an edge kind.
     pub fn edges(kind: EdgeKind) -> String {
@@ -54,6 +67,8 @@ pub struct Evidence {
     pub baseline_responses: Responses,
     /// TRRUST, where the run has it.
     pub reference: Option<ReferenceNetwork>,
+    /// Where more is stored than memory holds at once.
+    run: RunFolder,
 }
 
 impl Evidence {
@@ -94,8 +109,15 @@ impl Evidence {
             responses: responses(&table(run, names::DE)?, &panel)?,
             baseline_responses: responses(&table(run, names::BASELINE_DE)?, &panel)?,
             reference,
+            run: run.clone(),
             panel,
         })
+    }
+
+    /// Attention of one head, from the sources of the reference and the perturbed genes to the panel: all heads at once
+    /// need not fit into memory. Stored where an analysis of heads was asked for.
+    pub fn head(&self, at: HeadId) -> Result<EdgeMatrix> {
+        read_head(&self.run, at)
     }
 
     /// The sources of the reference network, if there is one.
@@ -148,12 +170,22 @@ pub fn read_ledger(run: &RunFolder, file: &str) -> Result<Ledger> {
     Ok(ledger)
 }
 
+/// Attention of one head.
+pub fn read_head(run: &RunFolder, at: HeadId) -> Result<EdgeMatrix> {
+    edges(run, &names::edges(at.attention().into()))
+}
+
+/// What each perturbation changes, by the main configuration.
+pub fn read_responses(run: &RunFolder, panel: &Panel) -> Result<Responses> {
+    responses(&table(run, names::DE)?, panel)
+}
+
 /// A table of the run folder.
 pub fn table(run: &RunFolder, file: &str) -> Result<Table> {
     Ok(read_table(&run.file(file))?.0)
 }
 
-fn edges(run: &RunFolder, file: &str) -> Result<EdgeMatrix> {
+pub fn edges(run: &RunFolder, file: &str) -> Result<EdgeMatrix> {
     Ok(read_edges(&run.file(file))?.0)
 }
 
@@ -184,7 +216,8 @@ fn responses(table: &Table, panel: &Panel) -> Result<Responses> {
     Ok(Responses::new(perturbed, panel.clone(), positive)?)
 }
 
-fn text<'a>(table: &'a Table, name: &str) -> Result<Vec<&'a str>> {
+/// A column of text without missing values.
+pub fn text<'a>(table: &'a Table, name: &str) -> Result<Vec<&'a str>> {
     match table.column(name) {
         Some(Column::Text(values)) => Ok(values.iter().map(|v| v.as_deref().unwrap_or_default()).collect()),
         _ => bail!("the table has no text column {name}"),

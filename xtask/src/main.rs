@@ -1,5 +1,7 @@
 //! Commands of the audit: evaluates contexts, extracts edges, makes fixtures, checks the repository.
 
+mod ablation;
+mod altered;
 mod analyses;
 mod args;
 mod attention_workloads;

@@ -129,6 +129,7 @@ impl Model {
                         Some(_) => "<cls> and <eos> take part in attention and are not scored",
                         None => "none",
                     },
+                    mask: checkpoint.vocabulary().mask(),
                     tokenizer: geneformer::Tokenizer::new(checkpoint.vocabulary(), genes, max_length),
                 }
             }
@@ -174,6 +175,8 @@ pub enum Reader {
         tokenizer: geneformer::Tokenizer,
         /// What of a cell is no gene.
         special: &'static str,
+        /// The token in the place of a hidden gene.
+        mask: u32,
     },
     ScGpt {
         model: Box<ScGpt>,

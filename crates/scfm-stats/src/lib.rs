@@ -63,6 +63,7 @@ mod contingency;
 mod correction;
 mod correlation;
 mod crossed;
+mod crossed_mean;
 mod curves;
 mod delong;
 mod draws;
@@ -102,6 +103,7 @@ pub use contingency::{chi_squared, fisher_exact, hypergeometric_enrichment, mcne
 pub use correction::{Probability, benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use correlation::{pearson, spearman};
 pub use crossed::{CrossedAuroc, CrossedLimits, crossed_auroc, crossed_difference};
+pub use crossed_mean::{CrossedMean, crossed_mean};
 pub use curves::{AveragePrecision, TopK, auroc, average_precision, early_precision_ratio, top_k};
 pub use delong::{delong_auroc, delong_difference};
 pub use equivalence::{non_superiority, tost};

@@ -1,12 +1,17 @@
 //! The analyses that run today: each takes stored evidence, calls a library crate, and gives every result the name
 //! that the plan has for it.
 
+mod ablation_dose;
 mod coexpression_mapping;
 pub mod degree_null;
 mod gene_baselines;
+mod head_ablation;
 mod incremental_value;
+mod intervention_fidelity;
 mod layer_selection;
+mod orthogonal_interventions;
 mod perturbation_first;
+mod silenced;
 
 use anyhow::Result;
 use scfm_baselines::ScoredCandidates;
@@ -52,7 +57,34 @@ pub const ALL: &[Analysis] = &[
         id: degree_null::ID,
         run: degree_null::run,
     },
+    Analysis {
+        id: head_ablation::ID,
+        run: head_ablation::run,
+    },
+    Analysis {
+        id: ablation_dose::ID,
+        run: ablation_dose::run,
+    },
+    Analysis {
+        id: orthogonal_interventions::ID,
+        run: orthogonal_interventions::run,
+    },
+    Analysis {
+        id: intervention_fidelity::ID,
+        run: intervention_fidelity::run,
+    },
 ];
+
+/// Analyses that silence parts of the model.
+pub const OF_ABLATION: &[&str] = &[
+    head_ablation::ID,
+    ablation_dose::ID,
+    orthogonal_interventions::ID,
+    intervention_fidelity::ID,
+];
+
+/// Analyses that read the attention of single heads.
+pub const OF_HEADS: &[&str] = OF_ABLATION;
 
 /// The analysis beside whose results the report shows what speaks for and against the screen.
 pub const SCREEN_QUALITY: &str = perturbation_first::ID;

@@ -1,7 +1,9 @@
 //! The stages of an evaluation: panel, attention, correlation, features, responses. Each writes files and returns
 //! nothing; [`crate::evidence`] reads them.
 
+mod ablation;
 mod edges;
+mod heads;
 mod panel;
 mod responses;
 
@@ -10,10 +12,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use scfm_ablation::Conditions;
 use scfm_core::{CountMatrix, GeneId, Orientation, Panel, Seeds, Table};
 use scfm_io::{GeneMap, ReadLimits, write_table};
 use scfm_perturb::{Assignments, ControlSplit, Strata, split_controls};
 
+use crate::analyses;
 use crate::context::{Parameters, default_layer};
 use crate::edge_source::EdgeSource;
 use crate::failure::bad_input;
@@ -26,18 +30,57 @@ use crate::screen::{Genes, ScreenFile, nameable};
 
 /// Versions of the stages' code; raised when a stage's result changes.
 const VERSION: u32 = 2;
-/// A stage: its name, and the code that writes its files and returns their paths inside the run folder.
-type Stage = (
-    &'static str,
-    fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
-);
+/// The streams of what is drawn for ablations.
+const ABLATION: &str = "ablation";
+
+/// A stage: its name, the analyses that it is for, all where there are none, and the code that writes its files and returns
+/// their paths inside the run folder.
+struct Stage {
+    name: &'static str,
+    of: &'static [&'static str],
+    compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
+}
+
+impl Stage {
+    const fn of_all(
+        name: &'static str,
+        compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
+    ) -> Self {
+        Self {
+            name,
+            of: &[],
+            compute,
+        }
+    }
+
+    fn is_needed(&self, chosen: &[&str], source: &EdgeSource) -> bool {
+        // What only some ask for is of the model's parts, which a list does not have.
+        self.of.is_empty() || (source.list().is_none() && self.of.iter().any(|id| chosen.contains(id)))
+    }
+}
+
 const STAGES: &[Stage] = &[
-    ("panel", |bench, run| bench.choose_panel(run)),
-    ("attention", |bench, run| bench.edges(run)),
-    ("correlation", |bench, run| bench.correlation(run)),
-    ("features", |bench, run| bench.features(run)),
-    ("responses", |bench, run| bench.responses(run)),
-    ("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage::of_all("panel", |bench, run| bench.choose_panel(run)),
+    Stage::of_all("attention", |bench, run| bench.edges(run)),
+    Stage::of_all("correlation", |bench, run| bench.correlation(run)),
+    Stage::of_all("features", |bench, run| bench.features(run)),
+    Stage::of_all("responses", |bench, run| bench.responses(run)),
+    Stage::of_all("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage {
+        name: "heads",
+        of: analyses::OF_HEADS,
+        compute: |bench, run| bench.heads(run),
+    },
+    Stage {
+        name: "head-ranking",
+        of: analyses::OF_ABLATION,
+        compute: |bench, run| bench.head_ranking(run),
+    },
+    Stage {
+        name: "ablation",
+        of: analyses::OF_ABLATION,
+        compute: |bench, run| bench.ablation(run),
+    },
 ];
 /// Cells that are timed for an estimate.
 const SAMPLE: usize = 4;
@@ -176,27 +219,78 @@ impl<'a> Workbench<'a> {
             .collect()
     }
 
-    /// Computes every stage whose result `run` does not hold yet under `key`.
-    pub fn compute(&self, run: &RunFolder, key: &str) -> Result<()> {
-        for (name, compute) in STAGES {
-            run.stage(name, &stage_key(name, key), || compute(self, run))
-                .with_context(|| format!("stage {name}"))?;
+    /// Computes every stage that the `chosen` analyses need and whose result `run` does not hold yet under `key`.
+    pub fn compute(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
+        for stage in self.needed(chosen) {
+            run.stage(stage.name, &stage_key(stage.name, key), || {
+                (stage.compute)(self, run)
+            })
+            .with_context(|| format!("stage {}", stage.name))?;
         }
         Ok(())
     }
 
+    fn needed<'s>(&'s self, chosen: &'s [&str]) -> impl Iterator<Item = &'static Stage> + 's {
+        STAGES
+            .iter()
+            .filter(|stage| stage.is_needed(chosen, &self.source))
+    }
+
     /// Says what [`Workbench::compute`] would do and what it would cost, from the time that a few cells take.
-    pub fn estimate(&self, run: &RunFolder, key: &str) -> Result<()> {
-        for (name, _) in STAGES {
-            let done = run.is_done(name, &stage_key(name, key));
-            println!("  {name:<12} {}", if done { "stored" } else { "to be computed" });
+    pub fn estimate(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
+        let mut missing = Vec::new();
+        for stage in self.needed(chosen) {
+            let done = run.is_done(stage.name, &stage_key(stage.name, key));
+            println!(
+                "  {:<12} {}",
+                stage.name,
+                if done { "stored" } else { "to be computed" }
+            );
+            missing.extend((!done).then_some(stage.name));
         }
         let EdgeSource::Model(model) = &self.source else {
             return Ok(());
         };
-        if run.is_done("attention", &stage_key("attention", key)) {
+        let n_cells = self.controls.edges.len();
+        let (n_layers, n_heads) = model.depth();
+        let parameters = self.parameters();
+        let n_altered = parameters.ablation_cells.min(n_cells);
+        let (with_edges, hidden) = Conditions::at_most(n_layers * n_heads, parameters.ablation_draws);
+        // What each stage reads, in cells that go through the whole model.
+        let passes = [
+            ("attention", n_cells, format!("{n_cells} cells")),
+            (
+                "heads",
+                n_cells,
+                format!(
+                    "{n_cells} cells, or more where the sums of {} heads fit into memory in turns only",
+                    n_layers * n_heads
+                ),
+            ),
+            (
+                "ablation",
+                n_altered * (with_edges + hidden),
+                format!(
+                    "{n_altered} cells × ({with_edges} conditions for edges + {hidden} for hidden genes) at most"
+                ),
+            ),
+        ];
+        if !passes.iter().any(|(stage, ..)| missing.contains(stage)) {
             return Ok(());
         }
+        let each = self.seconds_of_a_cell(model)?;
+        let threads = rayon::current_num_threads();
+        for (stage, n, words) in passes.iter().filter(|(stage, ..)| missing.contains(stage)) {
+            println!(
+                "{stage}: {words} at about {each:.3} s a cell on {threads} threads: about {:.0} s",
+                each * *n as f64 / threads as f64
+            );
+        }
+        Ok(())
+    }
+
+    /// How long one thread computes a cell, by a few of them.
+    fn seconds_of_a_cell(&self, model: &Model) -> Result<f64> {
         // The panel is not chosen yet; another of its size costs as much.
         let known = self.genes.vocabulary();
         let n_genes = self.parameters().hvg.min(known.len());
@@ -210,14 +304,7 @@ impl<'a> Workbench<'a> {
         let (cells, _) = reader.cells(&self.read(&sample, &self.genes.map)?, &sample)?;
         let start = Instant::now();
         reader.rehearse(&cells)?;
-        let each = start.elapsed().as_secs_f64() / cells.len().max(1) as f64;
-        let threads = rayon::current_num_threads();
-        println!(
-            "attention: {} cells at about {each:.3} s a cell on {threads} threads: about {:.0} s",
-            rows.len(),
-            each * rows.len() as f64 / threads as f64
-        );
-        Ok(())
+        Ok(start.elapsed().as_secs_f64() / cells.len().max(1) as f64)
     }
 
     fn reader(&self, model: &Model, panel: &Panel) -> Result<Reader> {

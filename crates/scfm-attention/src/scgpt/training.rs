@@ -22,7 +22,7 @@ use graph::Graph;
 use masking::MaskedCell;
 
 /// What the model is told in place of a hidden bin: `mask_value` of every released `args.json`.
-pub(super) const MASK_VALUE: f32 = -1.0;
+pub const MASK_VALUE: f32 = -1.0;
 
 /// Trains a model of the given size from fresh weights on cells with `<cls>` first and the genes' bins as values, such as
 /// a [`Tokenizer`](super::Tokenizer) makes them; `progress` hears of every step.

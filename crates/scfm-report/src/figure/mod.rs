@@ -6,13 +6,17 @@
 mod axis;
 mod density;
 mod distribution;
+mod dose_response;
 mod forest;
+mod named_points;
 mod profile;
 
 pub use axis::{Measure, Scale};
 pub use density::pair_density;
 pub use distribution::{ScoreSet, auroc_distributions};
+pub use dose_response::{DosePoint, DoseSeries, dose_response};
 pub use forest::{Effect, forest};
+pub use named_points::{NamedPoint, named_points};
 pub use profile::{LayerAuroc, layer_profile};
 
 use maud::{Markup, html};
@@ -97,6 +101,34 @@ mod tests {
     use super::*;
     use scfm_stats::Interval;
 
+    fn doses(interval: impl Fn(f64) -> Option<Interval>) -> Vec<DosePoint> {
+        [20.0, 5.0, 10.0]
+            .map(|dose| DosePoint {
+                dose,
+                value: dose / 100.0,
+                ci: interval(dose / 100.0),
+            })
+            .to_vec()
+    }
+
+    fn named(name: &str, x: f64) -> NamedPoint {
+        NamedPoint {
+            name: name.to_owned(),
+            x,
+            y: 0.1 - x,
+            ci: None,
+        }
+    }
+
+    #[test]
+    fn doses_are_drawn_in_order_and_small_moves_are_pale() {
+        let series = DoseSeries::new("ranked", doses(|_| None));
+        let order: Vec<f64> = series.points.iter().map(|point| point.dose).collect();
+        assert_eq!(order, [5.0, 10.0, 20.0]);
+        let figure = named_points(&[named("small", 0.01), named("large", 0.2)], "x", "y", Some(0.02));
+        assert_eq!(figure.svg().matches("opacity=\"0.35\"").count(), 1);
+    }
+
     fn all_figures() -> Vec<(&'static str, Figure)> {
         let values = [0.55, 0.7, 0.72, 0.81, 0.64];
         let interval = |x: f64| {
@@ -145,6 +177,22 @@ mod tests {
                 "density",
                 pair_density(&pairs, Measure::log("attention"), Measure::linear("|ρ|")),
             ),
+            (
+                "doses",
+                dose_response(
+                    &[DoseSeries::new("a < b & \"c\"", doses(interval))],
+                    "change of the loss",
+                ),
+            ),
+            (
+                "points",
+                named_points(
+                    &[named("a < b & \"c\"", 0.01), named("large", 0.2)],
+                    "distance",
+                    "harm",
+                    Some(0.02),
+                ),
+            ),
         ]
     }
 
@@ -190,6 +238,19 @@ mod tests {
                 Measure::log("x"),
                 Measure::linear("y"),
             ),
+            dose_response(&[], "loss"),
+            dose_response(
+                &[DoseSeries::new(
+                    "nothing",
+                    [DosePoint {
+                        dose: 5.0,
+                        value: f64::NAN,
+                        ci: None,
+                    }],
+                )],
+                "loss",
+            ),
+            named_points(&[named("nowhere", f64::NAN)], "x", "y", Some(0.02)),
         ] {
             assert!(figure.svg().contains("nothing to draw"), "{}", figure.svg());
         }
