@@ -7,15 +7,15 @@ mod gene_baselines;
 mod incremental_value;
 mod layer_selection;
 mod perturbation_first;
+mod value_weighted;
 
 use anyhow::Result;
 use scfm_baselines::ScoredCandidates;
-use scfm_core::Seeds;
-use scfm_core::Table;
+use scfm_core::{EdgeKind, EdgeMatrix, Seeds, Table};
 use scfm_report::{Block, Estimate, Figure, Need, Plan, Registry};
 use scfm_stats::{Interval, TestResult, Undefined};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, names};
 use crate::failure::bad_input;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
@@ -31,6 +31,10 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: coexpression_mapping::ID,
         run: coexpression_mapping::run,
+    },
+    Analysis {
+        id: value_weighted::ID,
+        run: value_weighted::run,
     },
     Analysis {
         id: perturbation_first::ID,
@@ -135,6 +139,15 @@ impl<E> Desk<'_, E> {
         )?;
         self.show_table(caption, table);
         Ok(())
+    }
+
+    /// Edges that a stage of this analysis alone wrote, where it did.
+    pub fn edges(&self, kind: impl Into<EdgeKind>) -> Result<Option<EdgeMatrix>> {
+        let file = self.run.file(names::edges(kind.into()));
+        Ok(match file.exists() {
+            true => Some(scfm_io::read_edges(&file)?.0),
+            false => None,
+        })
     }
 
     /// Registers every test of the analysis as undefined for one reason.

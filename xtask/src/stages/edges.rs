@@ -3,18 +3,18 @@
 use anyhow::Result;
 use scfm_attention::AbsentPairs;
 use scfm_baselines::{codetection, spearman_edges};
-use scfm_core::{EdgeKind, EdgeMatrix, Layer, Measure, ModelEdge};
+use scfm_core::{EdgeKind, EdgeMatrix, Layer, Ledger, Measure, ModelEdge};
 use scfm_io::{Metadata, write_edges, write_pair_counts};
 
 use super::{Workbench, missing_gene};
 use crate::edge_source::{EdgeSource, ListedEdges};
 use crate::evidence::{names, read_panel};
 use crate::fingerprint;
-use crate::model::{Model, Reader};
+use crate::model::{Cells, Model, Reader};
 use crate::run_folder::RunFolder;
 
 /// A cell without a pair says nothing about it.
-const ABSENT: AbsentPairs = AbsentPairs::Missing;
+pub(super) const ABSENT: AbsentPairs = AbsentPairs::Missing;
 
 impl Workbench<'_> {
     /// The edges that are judged: attention, or those of a list.
@@ -51,17 +51,7 @@ impl Workbench<'_> {
     pub(super) fn attention(&self, run: &RunFolder, model: &Model) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
         let mut reader = self.reader(model, panel)?;
-        let (cells, mut ledger) = match &self.inputs.context.model.scgpt.binned_layer {
-            None => reader.cells(self.edge_cells()?, &self.controls.edges)?,
-            Some(layer) => {
-                let layer = self.screen.matrix(layer)?;
-                let bins = self
-                    .screen
-                    .h5ad
-                    .cells(&layer, &self.controls.edges, &self.genes.map)?;
-                reader.cells(&bins, &self.controls.edges)?
-            }
-        };
+        let (cells, mut ledger) = self.model_cells(&mut reader)?;
         let tokens = self.genes.tokens_of(panel)?;
         let bar = self.progress.bar("attention", cells.len());
         let of_baseline = |cell: usize| {
@@ -106,6 +96,19 @@ impl Workbench<'_> {
         Ok(files)
     }
 
+    /// The control cells for edges as the model reads them, and what was lost of them.
+    pub(super) fn model_cells(&self, reader: &mut Reader) -> Result<(Cells, Ledger)> {
+        let rows = &self.controls.edges;
+        match &self.inputs.context.model.scgpt.binned_layer {
+            None => reader.cells(self.edge_cells()?, rows),
+            Some(layer) => {
+                let layer = self.screen.matrix(layer)?;
+                let bins = self.screen.h5ad.cells(&layer, rows, &self.genes.map)?;
+                reader.cells(&bins, rows)
+            }
+        }
+    }
+
     pub(super) fn correlation(&self, run: &RunFolder) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
         self.progress.say(format!("correlating {} genes", panel.len()));
@@ -137,10 +140,13 @@ impl Workbench<'_> {
 }
 
 /// The metadata of a file of these edges.
-fn described(kind: EdgeKind, metadata: &[(String, String)]) -> Metadata {
+pub(super) fn described(kind: EdgeKind, metadata: &[(String, String)]) -> Metadata {
     let mut metadata = metadata.to_vec();
     if let EdgeKind::Model(edge) = kind {
         metadata.extend(fingerprint::of_edge(edge));
+    }
+    if let EdgeKind::MeanContextCosine(layer) = kind {
+        metadata.extend(fingerprint::of_mean_contexts(layer));
     }
     metadata
 }

@@ -4,6 +4,7 @@
 mod edges;
 mod panel;
 mod responses;
+mod value_edges;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -26,18 +27,48 @@ use crate::screen::{Genes, ScreenFile, nameable};
 
 /// Versions of the stages' code; raised when a stage's result changes.
 const VERSION: u32 = 2;
-/// A stage: its name, and the code that writes its files and returns their paths inside the run folder.
-type Stage = (
-    &'static str,
-    fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
-);
+/// A step whose files are stored.
+struct Stage {
+    name: &'static str,
+    /// The analyses that alone need it; it is for all where there are none.
+    only_for: &'static [&'static str],
+    /// Writes its files and returns their paths inside the run folder.
+    compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
+}
+
+impl Stage {
+    const fn for_all(
+        name: &'static str,
+        compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
+    ) -> Self {
+        Self {
+            name,
+            only_for: &[],
+            compute,
+        }
+    }
+
+    fn is_needed(&self, chosen: &[&str]) -> bool {
+        self.only_for.is_empty() || self.only_for.iter().any(|id| chosen.contains(id))
+    }
+}
+
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of one lifetime of the workbench is no function of any"
+)]
 const STAGES: &[Stage] = &[
-    ("panel", |bench, run| bench.choose_panel(run)),
-    ("attention", |bench, run| bench.edges(run)),
-    ("correlation", |bench, run| bench.correlation(run)),
-    ("features", |bench, run| bench.features(run)),
-    ("responses", |bench, run| bench.responses(run)),
-    ("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage::for_all("panel", |bench, run| bench.choose_panel(run)),
+    Stage::for_all("attention", |bench, run| bench.edges(run)),
+    Stage::for_all("correlation", |bench, run| bench.correlation(run)),
+    Stage::for_all("features", |bench, run| bench.features(run)),
+    Stage::for_all("responses", |bench, run| bench.responses(run)),
+    Stage::for_all("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage {
+        name: "value-edges",
+        only_for: &["value-weighted"],
+        compute: |bench, run| bench.value_edges(run),
+    },
 ];
 /// Cells that are timed for an estimate.
 const SAMPLE: usize = 4;
@@ -176,9 +207,9 @@ impl<'a> Workbench<'a> {
             .collect()
     }
 
-    /// Computes every stage whose result `run` does not hold yet under `key`.
-    pub fn compute(&self, run: &RunFolder, key: &str) -> Result<()> {
-        for (name, compute) in STAGES {
+    /// Computes every stage that the `chosen` analyses need and whose result `run` does not hold yet under `key`.
+    pub fn compute(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
+        for Stage { name, compute, .. } in STAGES.iter().filter(|stage| stage.is_needed(chosen)) {
             run.stage(name, &stage_key(name, key), || compute(self, run))
                 .with_context(|| format!("stage {name}"))?;
         }
@@ -186,8 +217,8 @@ impl<'a> Workbench<'a> {
     }
 
     /// Says what [`Workbench::compute`] would do and what it would cost, from the time that a few cells take.
-    pub fn estimate(&self, run: &RunFolder, key: &str) -> Result<()> {
-        for (name, _) in STAGES {
+    pub fn estimate(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
+        for Stage { name, .. } in STAGES.iter().filter(|stage| stage.is_needed(chosen)) {
             let done = run.is_done(name, &stage_key(name, key));
             println!("  {name:<12} {}", if done { "stored" } else { "to be computed" });
         }
