@@ -129,6 +129,11 @@ pub struct Parameters {
     pub equivalence: f64,
     /// Level of the family-wide correction.
     pub alpha: f64,
+    /// Settings of the parameter grid: every combination of thresholds of |LFC|, numbers of control cells and sizes of the
+    /// panel.
+    pub grid_lfc: Vec<f64>,
+    pub grid_n_ctrl: Vec<usize>,
+    pub grid_hvg: Vec<usize>,
 }
 
 impl Default for Parameters {
@@ -150,6 +155,9 @@ impl Default for Parameters {
             permutations: 9_999,
             equivalence: 0.005,
             alpha: 0.05,
+            grid_lfc: vec![0.25, 0.5, 1.0],
+            grid_n_ctrl: vec![500, 2000, 10_000],
+            grid_hvg: vec![1000, 2000, 5000],
         }
     }
 }
@@ -159,6 +167,18 @@ impl Parameters {
     pub fn fault(&self) -> Option<String> {
         let count = |value: usize| value as f64;
         let any = f64::MAX;
+        let of_grid = |name, values: &mut dyn Iterator<Item = f64>, low| {
+            values.map(|value| (name, value, low, any)).collect::<Vec<_>>()
+        };
+        let counts = |values: &[usize]| values.iter().map(|&value| value as f64).collect::<Vec<_>>();
+        let grid = [
+            of_grid("grid_lfc", &mut self.grid_lfc.iter().copied(), 0.0),
+            of_grid("grid_n_ctrl", &mut counts(&self.grid_n_ctrl).into_iter(), 2.0),
+            of_grid("grid_hvg", &mut counts(&self.grid_hvg).into_iter(), 2.0),
+        ];
+        if grid.iter().any(Vec::is_empty) {
+            return Some("grid_lfc, grid_n_ctrl and grid_hvg must each name a value".to_owned());
+        }
         let ranges = [
             ("n_ctrl", count(self.n_ctrl), 2.0, any),
             ("hvg", count(self.hvg), 2.0, any),
@@ -178,6 +198,7 @@ impl Parameters {
         ];
         let (name, found, low, high) = ranges
             .into_iter()
+            .chain(grid.into_iter().flatten())
             .find(|(_, found, low, high)| !(low..=high).contains(&found))?;
         let bounds = match (low, high) {
             (low, high) if low == f64::MIN_POSITIVE => format!("above 0 and at most {high}"),

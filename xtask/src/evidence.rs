@@ -25,6 +25,7 @@ pub mod names {
     pub const DE: &str = "tables/differential_expression.parquet";
     pub const BASELINE_DE: &str = "tables/differential_expression_baseline.parquet";
     pub const PERTURBATIONS: &str = "tables/perturbations.parquet";
+    pub const PARAMETER_GRID: &str = "tables/parameter_grid.parquet";
     pub const GUIDE_NULLS: &str = "tables/guide_nulls.parquet";
     pub const GUIDE_LEDGER: &str = "tables/ledger_guides.parquet";
     pub const TRRUST: &str = "references/trrust.tsv";

@@ -60,6 +60,7 @@ mod layer_selection;
 mod logistic;
 mod newton;
 mod pairs;
+pub mod sensitivity;
 mod splines;
 
 pub use candidates::ScoredCandidates;

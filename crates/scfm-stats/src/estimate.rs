@@ -220,8 +220,12 @@ impl Estimate {
         })
     }
 
-    /// The two-sided t test against 0.
-    pub(crate) fn test(
+    /// The two-sided t test against 0; `method` and `what` say in words what was tested how, `n` how many of `n_unit` there
+    /// were.
+    ///
+    /// # Errors
+    /// As [`t`](Self::t), named after `what`.
+    pub fn test(
         self,
         method: &'static str,
         what: &'static str,

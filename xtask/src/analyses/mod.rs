@@ -6,6 +6,7 @@ pub mod degree_null;
 mod gene_baselines;
 mod incremental_value;
 mod layer_selection;
+mod parameter_sensitivity;
 mod perturbation_first;
 mod value_weighted;
 
@@ -39,6 +40,10 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: perturbation_first::ID,
         run: perturbation_first::run,
+    },
+    Analysis {
+        id: parameter_sensitivity::ID,
+        run: parameter_sensitivity::run,
     },
     Analysis {
         id: layer_selection::ID,

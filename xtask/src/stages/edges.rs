@@ -3,7 +3,7 @@
 use anyhow::Result;
 use scfm_attention::AbsentPairs;
 use scfm_baselines::{codetection, spearman_edges};
-use scfm_core::{EdgeKind, EdgeMatrix, Layer, Ledger, Measure, ModelEdge};
+use scfm_core::{CountMatrix, EdgeKind, EdgeMatrix, Layer, Ledger, Measure, ModelEdge};
 use scfm_io::{Metadata, write_edges, write_pair_counts};
 
 use super::{Workbench, missing_gene};
@@ -98,9 +98,18 @@ impl Workbench<'_> {
 
     /// The control cells for edges as the model reads them, and what was lost of them.
     pub(super) fn model_cells(&self, reader: &mut Reader) -> Result<(Cells, Ledger)> {
-        let rows = &self.controls.edges;
+        self.cells_of(reader, self.edge_cells()?, &self.controls.edges)
+    }
+
+    /// Cells of `rows`, whose counts over all genes are given, as the model reads them.
+    pub(super) fn cells_of(
+        &self,
+        reader: &mut Reader,
+        counts: &CountMatrix,
+        rows: &[usize],
+    ) -> Result<(Cells, Ledger)> {
         match &self.inputs.context.model.scgpt.binned_layer {
-            None => reader.cells(self.edge_cells()?, rows),
+            None => reader.cells(counts, rows),
             Some(layer) => {
                 let layer = self.screen.matrix(layer)?;
                 let bins = self.screen.h5ad.cells(&layer, rows, &self.genes.map)?;

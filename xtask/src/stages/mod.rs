@@ -2,6 +2,7 @@
 //! nothing; [`crate::evidence`] reads them.
 
 mod edges;
+mod grid;
 mod panel;
 mod responses;
 mod value_edges;
@@ -64,6 +65,11 @@ const STAGES: &[Stage] = &[
     Stage::for_all("features", |bench, run| bench.features(run)),
     Stage::for_all("responses", |bench, run| bench.responses(run)),
     Stage::for_all("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage {
+        name: "parameter-grid",
+        only_for: &["parameter-sensitivity"],
+        compute: |bench, run| bench.parameter_grid(run),
+    },
     Stage {
         name: "value-edges",
         only_for: &["value-weighted"],
