@@ -102,7 +102,7 @@ pub use columns::{Columns, SparseColumns, pearson_columns, spearman_columns};
 pub use contingency::{chi_squared, fisher_exact, hypergeometric_enrichment, mcnemar};
 pub use correction::{Probability, benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use correlation::{pearson, spearman};
-pub use crossed::{CrossedAuroc, CrossedLimits, crossed_auroc, crossed_difference};
+pub use crossed::{CrossedAuroc, CrossedLimits, Design, crossed_auroc, crossed_contrast, crossed_difference};
 pub use curves::{AveragePrecision, TopK, auroc, average_precision, early_precision_ratio, top_k};
 pub use delong::{delong_auroc, delong_difference};
 pub use equivalence::{non_superiority, tost};
