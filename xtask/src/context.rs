@@ -267,7 +267,8 @@ impl Context {
         }
     }
 
-    fn all() -> Result<Vec<Self>> {
+    /// The contexts of `xtask/contexts`, by name.
+    pub fn all() -> Result<Vec<Self>> {
         let folder = workspace::root().join("xtask/contexts");
         let mut paths: Vec<_> = fs::read_dir(&folder)
             .with_context(|| format!("{}: cannot list the contexts", folder.display()))?

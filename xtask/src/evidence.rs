@@ -116,13 +116,22 @@ impl Evidence {
 
 /// The genes that edges are scored over.
 pub fn read_panel(run: &RunFolder) -> Result<Panel> {
+    genes_marked(run, "in_panel")
+}
+
+/// The genes of the panel that are there because they vary, not because they were perturbed.
+pub fn read_variable_genes(run: &RunFolder) -> Result<Panel> {
+    genes_marked(run, "highly_variable")
+}
+
+fn genes_marked(run: &RunFolder, mark: &str) -> Result<Panel> {
     let genes = table(run, names::GENES)?;
-    let Some(Column::Bool(in_panel)) = genes.column("in_panel") else {
-        bail!("{} has no column in_panel", names::GENES);
+    let Some(Column::Bool(marked)) = genes.column(mark) else {
+        bail!("{} has no column {mark}", names::GENES);
     };
     let panel = text(&genes, "gene")?
         .into_iter()
-        .zip(in_panel)
+        .zip(marked)
         .filter(|(_, kept)| **kept == Some(true));
     Ok(Panel::new(panel.map(|(gene, _)| gene))?)
 }

@@ -43,6 +43,7 @@
 //! assert!(figure.svg().starts_with("<svg"));
 //! ```
 
+mod comparison;
 mod corrected;
 mod criteria;
 mod error;
@@ -57,6 +58,7 @@ mod statements;
 mod testing;
 mod verdict;
 
+pub use comparison::{Compared, ComparedRow, Comparison, Found};
 pub use corrected::{CorrectedRegistry, Row};
 pub use error::Error;
 pub use families::{Correction, FamilyCount};

@@ -2,8 +2,10 @@
 //! that the plan has for it.
 
 mod coexpression_mapping;
+mod context;
 pub mod degree_null;
 mod gene_baselines;
+mod hvg_protocol;
 mod incremental_value;
 mod layer_selection;
 mod parameter_sensitivity;
@@ -13,11 +15,14 @@ mod value_weighted;
 use anyhow::Result;
 use scfm_baselines::ScoredCandidates;
 use scfm_core::{EdgeKind, EdgeMatrix, Seeds, Table};
+use scfm_perturb::EvaluationParams;
 use scfm_report::{Block, Estimate, Figure, Need, Plan, Registry};
 use scfm_stats::{Interval, TestResult, Undefined};
 
+use crate::context::Parameters;
 use crate::evidence::{Evidence, names};
 use crate::failure::bad_input;
+use crate::others::OtherRun;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
 
@@ -60,6 +65,26 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: degree_null::ID,
         run: degree_null::run,
+    },
+    Analysis {
+        id: context::CRISPRA,
+        run: context::crispra,
+    },
+    Analysis {
+        id: context::T_CELL,
+        run: context::t_cell,
+    },
+    Analysis {
+        id: context::RPE1,
+        run: context::rpe1,
+    },
+    Analysis {
+        id: context::NEURON,
+        run: context::neuron,
+    },
+    Analysis {
+        id: hvg_protocol::ID,
+        run: hvg_protocol::run,
     },
 ];
 
@@ -155,6 +180,14 @@ impl<E> Desk<'_, E> {
         })
     }
 
+    /// The run of another context that this one looks at, where it has one.
+    pub fn other(&self, context: &str) -> Result<Option<OtherRun>> {
+        let folder = self.record.others.get(context);
+        folder
+            .map(|name| OtherRun::open(&self.run.file("..").join(name)))
+            .transpose()
+    }
+
     /// Registers every test of the analysis as undefined for one reason.
     pub fn undefined_all(&mut self, analysis: &str, reason: &str) -> Result<()> {
         let planned = Plan::embedded()
@@ -190,6 +223,16 @@ impl Desk<'_> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// How perturbations are evaluated.
+fn evaluation_params(parameters: &Parameters) -> EvaluationParams {
+    EvaluationParams {
+        min_positives: parameters.min_positives,
+        min_negatives: parameters.min_negatives,
+        n_bootstrap: parameters.bootstrap,
+        ..EvaluationParams::default()
     }
 }
 

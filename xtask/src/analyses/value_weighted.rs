@@ -3,7 +3,7 @@
 use anyhow::Result;
 use ndarray::Array2;
 use scfm_core::{Column, EdgeKind, Layer, Measure, ModelEdge, Table};
-use scfm_perturb::{Evaluable, EvaluationParams, Stream};
+use scfm_perturb::{Evaluable, Stream};
 use scfm_report::{Block, Effect, LayerAuroc, forest, layer_profile};
 use scfm_stats::Undefined;
 
@@ -50,13 +50,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     }
     let mut all = vec![attention.view(), correlation.view()];
     all.extend(scores.iter().map(|(_, _, scores)| scores.view()));
-    let parameters = &desk.record.context.parameters;
-    let params = EvaluationParams {
-        min_positives: parameters.min_positives,
-        min_negatives: parameters.min_negatives,
-        n_bootstrap: parameters.bootstrap,
-        ..EvaluationParams::default()
-    };
+    let params = super::evaluation_params(&desk.record.context.parameters);
     let evaluable = Evaluable::new(responses, &all, params);
     let seeds = desk.seeds();
     let stream = |purpose| Stream {

@@ -27,7 +27,7 @@ use crate::run_folder::{Key, RunFolder};
 use crate::screen::{Genes, ScreenFile, nameable};
 
 /// Versions of the stages' code; raised when a stage's result changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// A step whose files are stored.
 struct Stage {
     name: &'static str,

@@ -97,7 +97,7 @@ fn check_registry(run: &Path) {
             assert_eq!(status, "ran", "{test}: {reason}");
         }
     }
-    for (_, status, reason) in ran("head-ablation") {
+    for (_, status, reason) in ran("leakage") {
         assert_eq!((status.as_str(), reason.as_str()), ("not run", "not implemented"));
     }
     let verdict: serde_json::Value =
