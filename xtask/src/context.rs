@@ -129,6 +129,8 @@ pub struct Parameters {
     pub equivalence: f64,
     /// Level of the family-wide correction.
     pub alpha: f64,
+    /// Screens made of control cells alone that show how often the tests reject without cause.
+    pub pseudo_screens: usize,
     /// Settings of the parameter grid: every combination of thresholds of |LFC|, numbers of control cells and sizes of the
     /// panel.
     pub grid_lfc: Vec<f64>,
@@ -155,6 +157,7 @@ impl Default for Parameters {
             permutations: 9_999,
             equivalence: 0.005,
             alpha: 0.05,
+            pseudo_screens: 200,
             grid_lfc: vec![0.25, 0.5, 1.0],
             grid_n_ctrl: vec![500, 2000, 10_000],
             grid_hvg: vec![1000, 2000, 5000],
@@ -193,6 +196,7 @@ impl Parameters {
             ("folds", count(self.folds), 2.0, any),
             ("bootstrap", count(self.bootstrap), 1.0, any),
             ("permutations", count(self.permutations), 1.0, any),
+            ("pseudo_screens", count(self.pseudo_screens), 0.0, any),
             ("equivalence", self.equivalence, 0.0, 0.5),
             ("alpha", self.alpha, f64::MIN_POSITIVE, 1.0),
         ];

@@ -26,6 +26,7 @@ pub mod names {
     pub const BASELINE_DE: &str = "tables/differential_expression_baseline.parquet";
     pub const PERTURBATIONS: &str = "tables/perturbations.parquet";
     pub const PARAMETER_GRID: &str = "tables/parameter_grid.parquet";
+    pub const PSEUDO_SCREENS: &str = "tables/pseudo_screens.parquet";
     pub const GUIDE_NULLS: &str = "tables/guide_nulls.parquet";
     pub const GUIDE_LEDGER: &str = "tables/ledger_guides.parquet";
     pub const TRRUST: &str = "references/trrust.tsv";
@@ -168,7 +169,7 @@ fn edges(run: &RunFolder, file: &str) -> Result<EdgeMatrix> {
 }
 
 /// Gene features from the table that [`GeneTable::to_table`] made.
-fn gene_table(table: &Table) -> Result<GeneTable> {
+pub fn gene_table(table: &Table) -> Result<GeneTable> {
     let mut features = GeneTable::new(Panel::new(text(table, "gene")?)?);
     for (name, column) in table.columns() {
         if let Column::F64(values) = column {

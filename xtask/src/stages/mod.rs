@@ -4,6 +4,7 @@
 mod edges;
 mod grid;
 mod panel;
+mod pseudo_screens;
 mod responses;
 mod value_edges;
 
@@ -65,6 +66,11 @@ const STAGES: &[Stage] = &[
     Stage::for_all("features", |bench, run| bench.features(run)),
     Stage::for_all("responses", |bench, run| bench.responses(run)),
     Stage::for_all("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage {
+        name: "pseudo-screens",
+        only_for: &["perturbation-first"],
+        compute: |bench, run| bench.pseudo_screens(run),
+    },
     Stage {
         name: "parameter-grid",
         only_for: &["parameter-sensitivity"],
