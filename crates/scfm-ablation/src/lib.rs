@@ -2,7 +2,8 @@
 //!
 //! [`MediationRun`] and [`CellEffects`] hold what single components restore of an effect; [`certified_share`] says which part
 //! of their ranking survives a structural bias; [`SetFunction`] and [`sampled_shapley`] share an effect out among
-//! components that act together. [`SourceAgreement`] compares effects that a model predicts for knocking genes out with
+//! components that act together. [`PatchedCell`] gets these effects from a model by activation patching, [`knock_out_effects`]
+//! what it says of other genes when one is knocked out; both read a hidden gene through a [`ReadOut`]. [`SourceAgreement`] compares effects that a model predicts for knocking genes out with
 //! those that were measured.
 //!
 //! Two components that each suffice alone: what single effects say, and what they share.
@@ -21,11 +22,19 @@
 mod agreement;
 mod certificates;
 mod error;
+mod knock_out;
 mod mediation;
+mod pairs;
+mod patching;
+mod read_out;
 mod shapley;
 
 pub use agreement::{Agreement, MIN_SOURCES, MIN_TARGETS, PooledAgreement, SourceAgreement, sign_share};
 pub use certificates::{BiasModel, LAMBDAS, certified_share, fragility_test, is_top_certified};
 pub use error::Error;
+pub use knock_out::{KnockOut, PARTS, hidden_part, knock_out_effects};
 pub use mediation::{CellEffects, MediationRun, OverCells, PUBLISHED_QUANTILE, Residual, residual_test};
+pub use pairs::{CandidatePair, disjoint_pairs, spread_cells};
+pub use patching::{Component, PatchedCell};
+pub use read_out::{CellOf, MaskedGene, MaskedValue, ReadOut};
 pub use shapley::{SampledShapley, SetFunction, sampled_shapley};

@@ -101,7 +101,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
     let path = order.out.join(format!("{}-{}", inputs.context.name, &key[..12]));
     if order.dry_run {
         println!("run folder: {}", path.display());
-        bench.estimate(&RunFolder::peek(path, order.resume), &key)?;
+        bench.estimate(&RunFolder::peek(path, order.resume), &key, &order.chosen)?;
         return Ok(None);
     }
     let run = RunFolder::create(path, order.resume)?;
@@ -132,7 +132,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
             std::io::Write::write_all(file, &bytes)
         })?;
     }
-    bench.compute(&run, &key)?;
+    bench.compute(&run, &key, &order.chosen)?;
 
     let Conclusion {
         verdict,

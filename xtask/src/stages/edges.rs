@@ -51,17 +51,7 @@ impl Workbench<'_> {
     pub(super) fn attention(&self, run: &RunFolder, model: &Model) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
         let mut reader = self.reader(model, panel)?;
-        let (cells, mut ledger) = match &self.inputs.context.model.scgpt.binned_layer {
-            None => reader.cells(self.edge_cells()?, &self.controls.edges)?,
-            Some(layer) => {
-                let layer = self.screen.matrix(layer)?;
-                let bins = self
-                    .screen
-                    .h5ad
-                    .cells(&layer, &self.controls.edges, &self.genes.map)?;
-                reader.cells(&bins, &self.controls.edges)?
-            }
-        };
+        let (cells, mut ledger) = self.read_cells(&mut reader)?;
         let tokens = self.genes.tokens_of(panel)?;
         let bar = self.progress.bar("attention", cells.len());
         let of_baseline = |cell: usize| {

@@ -1,7 +1,10 @@
-//! The stages of an evaluation: panel, attention, correlation, features, responses. Each writes files and returns
-//! nothing; [`crate::evidence`] reads them.
+//! The stages of an evaluation: panel, attention, correlation, features, responses, and those that single analyses ask
+//! the model by. Each writes files and returns nothing; [`crate::evidence`] reads them.
 
 mod edges;
+mod hidden_genes;
+mod knock_out;
+pub mod mediation;
 mod panel;
 mod responses;
 
@@ -38,6 +41,13 @@ const STAGES: &[Stage] = &[
     ("features", |bench, run| bench.features(run)),
     ("responses", |bench, run| bench.responses(run)),
     ("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    ("mediation", |bench, run| bench.mediation(run)),
+    ("knock-out", |bench, run| bench.knock_out(run)),
+];
+/// Stages that one analysis alone reads, and that are computed where it is asked for.
+const OF_ONE_ANALYSIS: &[(&str, &str)] = &[
+    ("mediation", "mediation-bias"),
+    ("knock-out", "condition-specific"),
 ];
 /// Cells that are timed for an estimate.
 const SAMPLE: usize = 4;
@@ -176,9 +186,9 @@ impl<'a> Workbench<'a> {
             .collect()
     }
 
-    /// Computes every stage whose result `run` does not hold yet under `key`.
-    pub fn compute(&self, run: &RunFolder, key: &str) -> Result<()> {
-        for (name, compute) in STAGES {
+    /// Computes every stage that the analyses `chosen` need and whose result `run` does not hold yet under `key`.
+    pub fn compute(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
+        for (name, compute) in STAGES.iter().filter(|(name, _)| is_needed(name, chosen)) {
             run.stage(name, &stage_key(name, key), || compute(self, run))
                 .with_context(|| format!("stage {name}"))?;
         }
@@ -186,8 +196,8 @@ impl<'a> Workbench<'a> {
     }
 
     /// Says what [`Workbench::compute`] would do and what it would cost, from the time that a few cells take.
-    pub fn estimate(&self, run: &RunFolder, key: &str) -> Result<()> {
-        for (name, _) in STAGES {
+    pub fn estimate(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
+        for (name, _) in STAGES.iter().filter(|(name, _)| is_needed(name, chosen)) {
             let done = run.is_done(name, &stage_key(name, key));
             println!("  {name:<12} {}", if done { "stored" } else { "to be computed" });
         }
@@ -250,6 +260,11 @@ impl<'a> Workbench<'a> {
         );
         metadata
     }
+}
+
+fn is_needed(stage: &str, chosen: &[&str]) -> bool {
+    let of_one = OF_ONE_ANALYSIS.iter().find(|(name, _)| *name == stage);
+    of_one.is_none_or(|(_, analysis)| chosen.contains(analysis))
 }
 
 fn stage_key(name: &str, run_key: &str) -> String {
