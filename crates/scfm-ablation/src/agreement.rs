@@ -197,8 +197,15 @@ impl SourceAgreement {
     /// agreements against no agreement. Anti-conservative; for showing beside.
     ///
     /// # Errors
-    /// Those of [`scfm_stats::one_sample_t`].
+    /// [`Undefined::TooFew`] below two sources, and those of [`scfm_stats::one_sample_t`].
     pub fn naive_test(&self) -> Result<TestResult, Error> {
+        if self.sources.len() < 2 {
+            return Err(undefined(Undefined::TooFew {
+                what: "sources with predicted and measured effects",
+                n: self.sources.len(),
+                needed: 2,
+            }));
+        }
         Ok(scfm_stats::one_sample_t(&self.of_sources(), self.null_value)?)
     }
 

@@ -2,10 +2,12 @@
 //! that the plan has for it.
 
 mod coexpression_mapping;
+mod condition_specific;
 pub mod degree_null;
 mod gene_baselines;
 mod incremental_value;
 mod layer_selection;
+mod mediation_bias;
 mod perturbation_first;
 
 use anyhow::Result;
@@ -51,6 +53,14 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: degree_null::ID,
         run: degree_null::run,
+    },
+    Analysis {
+        id: mediation_bias::ID,
+        run: mediation_bias::run,
+    },
+    Analysis {
+        id: condition_specific::ID,
+        run: condition_specific::run,
     },
 ];
 
