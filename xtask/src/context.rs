@@ -136,6 +136,15 @@ pub struct Parameters {
     pub grid_lfc: Vec<f64>,
     pub grid_n_ctrl: Vec<usize>,
     pub grid_hvg: Vec<usize>,
+    /// Pairs of a source and a target in which components are patched, cells of each, and sets of components that are
+    /// looked at in each cell, for attention and feed-forward steps and for single heads: what a model of 10 million
+    /// parameters does in an hour or less. The published runs had 8 pairs of up to 8 cells and no sets.
+    pub mediation_pairs: usize,
+    pub mediation_cells: usize,
+    pub mediation_sets: usize,
+    /// Perturbed genes that are knocked out of the model's cells, and cells of each.
+    pub knock_out_sources: usize,
+    pub knock_out_cells: usize,
 }
 
 impl Default for Parameters {
@@ -161,6 +170,11 @@ impl Default for Parameters {
             grid_lfc: vec![0.25, 0.5, 1.0],
             grid_n_ctrl: vec![500, 2000, 10_000],
             grid_hvg: vec![1000, 2000, 5000],
+            mediation_pairs: 10,
+            mediation_cells: 6,
+            mediation_sets: 64,
+            knock_out_sources: 40,
+            knock_out_cells: 21,
         }
     }
 }
@@ -199,6 +213,11 @@ impl Parameters {
             ("pseudo_screens", count(self.pseudo_screens), 0.0, any),
             ("equivalence", self.equivalence, 0.0, 0.5),
             ("alpha", self.alpha, f64::MIN_POSITIVE, 1.0),
+            ("mediation_pairs", count(self.mediation_pairs), 0.0, any),
+            ("mediation_cells", count(self.mediation_cells), 2.0, any),
+            ("mediation_sets", count(self.mediation_sets), 2.0, any),
+            ("knock_out_sources", count(self.knock_out_sources), 0.0, any),
+            ("knock_out_cells", count(self.knock_out_cells), 1.0, any),
         ];
         let (name, found, low, high) = ranges
             .into_iter()

@@ -29,6 +29,9 @@ pub mod names {
     pub const PSEUDO_SCREENS: &str = "tables/pseudo_screens.parquet";
     pub const GUIDE_NULLS: &str = "tables/guide_nulls.parquet";
     pub const GUIDE_LEDGER: &str = "tables/ledger_guides.parquet";
+    pub const MEDIATION_RUNS: &str = "tables/mediation_runs.parquet";
+    pub const MEDIATION_COMPONENTS: &str = "tables/mediation_components.parquet";
+    pub const KNOCK_OUT: &str = "tables/knock_out.parquet";
     pub const TRRUST: &str = "references/trrust.tsv";
     pub const N_CELLS: &str = "edges/n_cells.parquet";
     pub const BASELINE_ATTENTION: &str = "edges/attention-baseline.parquet";
@@ -183,7 +186,7 @@ pub fn gene_table(table: &Table) -> Result<GeneTable> {
 }
 
 /// Labels from the long table of differential expression: perturbation-major, genes in panel order.
-fn responses(table: &Table, panel: &Panel) -> Result<Responses> {
+pub fn responses(table: &Table, panel: &Panel) -> Result<Responses> {
     let Some(Column::Bool(positive)) = table.column("positive") else {
         bail!("differential expression has no column positive");
     };
@@ -195,9 +198,19 @@ fn responses(table: &Table, panel: &Panel) -> Result<Responses> {
     Ok(Responses::new(perturbed, panel.clone(), positive)?)
 }
 
-fn text<'a>(table: &'a Table, name: &str) -> Result<Vec<&'a str>> {
+/// A column of text.
+pub fn text<'a>(table: &'a Table, name: &str) -> Result<Vec<&'a str>> {
     match table.column(name) {
         Some(Column::Text(values)) => Ok(values.iter().map(|v| v.as_deref().unwrap_or_default()).collect()),
         _ => bail!("the table has no text column {name}"),
+    }
+}
+
+/// A column of numbers, `NaN` where there is none.
+pub fn numbers(table: &Table, name: &str) -> Result<Vec<f64>> {
+    match table.column(name) {
+        Some(Column::F64(values)) => Ok(values.iter().map(|v| v.unwrap_or(f64::NAN)).collect()),
+        Some(Column::U64(values)) => Ok(values.iter().map(|v| v.map_or(f64::NAN, |v| v as f64)).collect()),
+        _ => bail!("the table has no column of numbers {name}"),
     }
 }

@@ -2,12 +2,14 @@
 //! that the plan has for it.
 
 mod coexpression_mapping;
+mod condition_specific;
 mod context;
 pub mod degree_null;
 mod gene_baselines;
 mod hvg_protocol;
 mod incremental_value;
 mod layer_selection;
+mod mediation_bias;
 mod parameter_sensitivity;
 mod perturbation_first;
 mod value_weighted;
@@ -67,6 +69,10 @@ pub const ALL: &[Analysis] = &[
         run: degree_null::run,
     },
     Analysis {
+        id: mediation_bias::ID,
+        run: mediation_bias::run,
+    },
+    Analysis {
         id: context::CRISPRA,
         run: context::crispra,
     },
@@ -85,6 +91,10 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: hvg_protocol::ID,
         run: hvg_protocol::run,
+    },
+    Analysis {
+        id: condition_specific::ID,
+        run: condition_specific::run,
     },
 ];
 

@@ -1,8 +1,11 @@
-//! The stages of an evaluation: panel, attention, correlation, features, responses. Each writes files and returns
-//! nothing; [`crate::evidence`] reads them.
+//! The stages of an evaluation: panel, attention, correlation, features, responses, and those that single analyses ask
+//! the model by. Each writes files and returns nothing; [`crate::evidence`] reads them.
 
 mod edges;
 mod grid;
+mod hidden_genes;
+mod knock_out;
+pub mod mediation;
 mod panel;
 mod pseudo_screens;
 mod responses;
@@ -80,6 +83,16 @@ const STAGES: &[Stage] = &[
         name: "value-edges",
         only_for: &["value-weighted"],
         compute: |bench, run| bench.value_edges(run),
+    },
+    Stage {
+        name: "mediation",
+        only_for: &["mediation-bias"],
+        compute: |bench, run| bench.mediation(run),
+    },
+    Stage {
+        name: "knock-out",
+        only_for: &["condition-specific"],
+        compute: |bench, run| bench.knock_out(run),
     },
 ];
 /// Cells that are timed for an estimate.
