@@ -13,8 +13,8 @@ use crate::{Error, IncrementalParams, ScoredCandidates, gene_baselines, incremen
 pub struct NullTest {
     /// The analysis that it belongs to and its name there.
     pub id: &'static str,
-    /// The p-value, or why there is none.
-    pub p: Result<f64, Undefined>,
+    /// The p-value and whether the effect lies above its null value, or why there is no test.
+    pub outcome: Result<(f64, bool), Undefined>,
 }
 
 /// P-values of the tests over perturbations (analyses `perturbation-first`, `gene-baselines`, `incremental-value`), and
@@ -30,7 +30,7 @@ pub fn null_battery(
     let limits: &CrossedLimits = &params.limits;
     let labels = candidates.labels();
     let (attention, correlation) = (candidates.attention(), candidates.correlation());
-    let p = |outcome: Result<TestResult, Undefined>| outcome.map(|test| test.p.p());
+    let p = |outcome: Result<TestResult, Undefined>| outcome.map(|test| (test.p.p(), test.statistic > 0.0));
     let above = |scores| defined(crossed_auroc(scores, labels, limits));
     let of_attention = above(attention)?;
     let naive = match &of_attention {
@@ -41,19 +41,19 @@ pub fn null_battery(
     let mut tests = vec![
         NullTest {
             id: "perturbation-first/attention-above-chance",
-            p: p(of_attention.map(|crossed| crossed.test)),
+            outcome: p(of_attention.map(|crossed| crossed.test)),
         },
         NullTest {
             id: "perturbation-first/attention-above-chance-naive",
-            p: p(naive),
+            outcome: p(naive),
         },
         NullTest {
             id: "perturbation-first/correlation-above-chance",
-            p: p(above(correlation)?.map(|crossed| crossed.test)),
+            outcome: p(above(correlation)?.map(|crossed| crossed.test)),
         },
         NullTest {
             id: "perturbation-first/attention-vs-correlation",
-            p: p(difference.map(|crossed| crossed.test)),
+            outcome: p(difference.map(|crossed| crossed.test)),
         },
     ];
     for baseline in gene_baselines(candidates, limits)?.against_attention {
@@ -65,7 +65,7 @@ pub fn null_battery(
         };
         tests.push(NullTest {
             id,
-            p: p(baseline.test),
+            outcome: p(baseline.test),
         });
     }
     let gains = match incremental_value(candidates, None, params, seeds) {
@@ -74,14 +74,14 @@ pub fn null_battery(
         Err(Error::Stats(scfm_stats::Error::Undefined(reason))) => [Err(reason.clone()), Err(reason)],
         Err(error) => return Err(error),
     };
-    for (id, p) in [
+    for (id, outcome) in [
         "incremental-value/delta-attention",
         "incremental-value/delta-correlation",
     ]
     .into_iter()
     .zip(gains)
     {
-        tests.push(NullTest { id, p });
+        tests.push(NullTest { id, outcome });
     }
     Ok(tests)
 }

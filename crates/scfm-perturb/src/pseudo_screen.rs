@@ -1,8 +1,8 @@
 //! Screens without a perturbation: control cells dealt out as if they had been perturbed.
 
 use ndarray::{Array2, ArrayView2};
-use rand::Rng;
 use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use scfm_core::{CountMatrix, GeneId, Panel, Responses};
 
@@ -157,17 +157,20 @@ impl GeneNulls {
         Self { sizes }
     }
 
-    /// Where the size of each statistic, `[group, gene]`, lies among those of its gene: the share below, ties by half. Every
-    /// gene is then as often extreme as every other.
-    pub fn quantiles(&self, statistics: ArrayView2<'_, f64>) -> Array2<f64> {
+    /// Where the size of each statistic, `[group, gene]`, lies among those of its gene: the share below, and of its equals as
+    /// much as is drawn. Every gene is then as often extreme as every other, also one with few distinct values, whose largest
+    /// would otherwise never be as extreme as that of a gene with many.
+    pub fn quantiles(&self, statistics: ArrayView2<'_, f64>, rng: &mut impl Rng) -> Array2<f64> {
         Array2::from_shape_fn(statistics.dim(), |(group, gene)| {
             let (size, sizes) = (statistics[[group, gene]].abs(), &self.sizes[gene]);
+            // Drawn for every pair, so that a missing statistic changes no other.
+            let share: f64 = rng.random();
             if size.is_nan() {
                 return f64::NAN;
             }
             let below = sizes.partition_point(|&other| other < size);
-            let not_above = sizes.partition_point(|&other| other <= size);
-            (below + not_above) as f64 / (2 * sizes.len()) as f64
+            let equal = sizes.partition_point(|&other| other <= size) - below;
+            (below as f64 + share * equal as f64) / sizes.len() as f64
         })
     }
 }
@@ -256,12 +259,35 @@ mod tests {
             array![[3.0, 30.0, -1.0], [4.0, 40.0, 1.0]],
         ];
         let nulls = GeneNulls::of(&screens);
-        let found = nulls.quantiles(screens[1].view());
-        assert_eq!(
-            found,
-            array![[0.625, 0.625, 1.0 / 3.0], [0.875, 0.875, 1.0 / 3.0]]
-        );
-        assert!(nulls.quantiles(screens[0].view())[[1, 2]].is_nan());
+        let mut rng = Seeds::new(3).stream("test", "ties", 0);
+        let found = nulls.quantiles(screens[1].view(), &mut rng);
+        for (group, quarter) in [(0, 0.5), (1, 0.75)] {
+            for gene in 0..2 {
+                assert!(
+                    (quarter..quarter + 0.25).contains(&found[[group, gene]]),
+                    "{found}"
+                );
+            }
+            assert!((0.0..2.0 / 3.0).contains(&found[[group, 2]]), "{found}");
+        }
+        assert!(nulls.quantiles(screens[0].view(), &mut rng)[[1, 2]].is_nan());
+    }
+
+    /// A gene whose statistic is 0 in nine groups of ten is among the most extreme as often as one that is never tied.
+    #[test]
+    fn ties_make_no_gene_less_extreme() {
+        let mut rng = Seeds::new(3).stream("test", "spread", 0);
+        let screen = Array2::from_shape_fn((400, 2), |(group, gene)| match gene {
+            0 => (group * 7919 % 400) as f64,
+            _ => f64::from(u8::from(group % 10 == 0)),
+        });
+        let nulls = GeneNulls::of(std::slice::from_ref(&screen));
+        let found = nulls.quantiles(screen.view(), &mut rng);
+        for column in found.columns() {
+            let extreme = column.iter().filter(|&&q| q > 0.95).count();
+            // 20 are expected; of the tied gene's 40 largest half, within three standard deviations.
+            assert!((10..=30).contains(&extreme), "{extreme}");
+        }
     }
 
     #[test]

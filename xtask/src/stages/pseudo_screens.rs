@@ -144,7 +144,10 @@ impl Workbench<'_> {
                 let tests = match labels {
                     Labels::Largest => battery.screen(statistics.view(), deal, index as u64),
                     Labels::WithinGene => {
-                        battery.screen(nulls.quantiles(statistics.view()).view(), deal, index as u64)
+                        let purpose = format!("{}: ties", deal.as_str());
+                        let mut ties = battery.seeds.stream(PURPOSE, &purpose, index as u64);
+                        let quantiles = nulls.quantiles(statistics.view(), &mut ties);
+                        battery.screen(quantiles.view(), deal, index as u64)
                     }
                 };
                 bar.add(1);
@@ -232,31 +235,34 @@ struct Rate {
     n_screens: usize,
     n_decided: u64,
     n_rejected: u64,
+    /// Of the rejections, those with an effect above its null value.
+    n_above: u64,
 }
 
 fn rates_of(deal: Deal, labels: Labels, screens: &[Vec<NullTest>]) -> Vec<Rate> {
     let tests = screens.iter().find(|tests| !tests.is_empty());
     let ids = tests.into_iter().flatten().map(|test| test.id);
     ids.map(|id| {
-        let p = screens
-            .iter()
-            .flatten()
-            .filter(|test| test.id == id)
-            .filter_map(|test| test.p.as_ref().ok());
+        let outcomes = || {
+            let tests = screens.iter().flatten().filter(|test| test.id == id);
+            tests.filter_map(|test| test.outcome.as_ref().ok())
+        };
+        let rejected = || outcomes().filter(|(p, _)| *p < NOMINAL);
         Rate {
             deal,
             labels,
             id,
             n_screens: screens.len(),
-            n_decided: p.clone().count() as u64,
-            n_rejected: p.filter(|p| **p < NOMINAL).count() as u64,
+            n_decided: outcomes().count() as u64,
+            n_rejected: rejected().count() as u64,
+            n_above: rejected().filter(|(_, above)| *above).count() as u64,
         }
     })
     .collect()
 }
 
 fn rate_table(rates: &[Rate]) -> Result<Table> {
-    let interval = |rate: &Rate| wilson(rate.n_rejected, rate.n_decided, 1.0 - NOMINAL).ok();
+    let interval = |n: u64, rate: &Rate| wilson(n, rate.n_decided, 1.0 - NOMINAL).ok();
     let number = |of: &dyn Fn(&Rate) -> f64| Column::numbers(rates.iter().map(of));
     Ok(Table::new(rates.len())
         .with("screens", Column::text(rates.iter().map(|r| r.deal.as_str())))?
@@ -275,6 +281,20 @@ fn rate_table(rates: &[Rate]) -> Result<Table> {
             Column::counts(rates.iter().map(|r| r.n_rejected as usize)),
         )?
         .with("rate", number(&|r| r.n_rejected as f64 / r.n_decided as f64))?
-        .with("ci_low", number(&|r| interval(r).map_or(f64::NAN, |i| i.low)))?
-        .with("ci_high", number(&|r| interval(r).map_or(f64::NAN, |i| i.high)))?)
+        .with(
+            "ci_low",
+            number(&|r| interval(r.n_rejected, r).map_or(f64::NAN, |i| i.low)),
+        )?
+        .with(
+            "ci_high",
+            number(&|r| interval(r.n_rejected, r).map_or(f64::NAN, |i| i.high)),
+        )?
+        .with(
+            "n_above",
+            Column::counts(rates.iter().map(|r| r.n_above as usize)),
+        )?
+        .with(
+            "above_low",
+            number(&|r| interval(r.n_above, r).map_or(f64::NAN, |i| i.low)),
+        )?)
 }
