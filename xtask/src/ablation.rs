@@ -96,6 +96,14 @@ impl Ablation {
         left_out.map_or_else(|| "no such condition".to_owned(), |(_, reason)| reason.clone())
     }
 
+    /// Whether the model could be asked for hidden genes.
+    pub fn predicts(&self) -> bool {
+        match self.hidden.column("intact_loss") {
+            Some(Column::F64(losses)) => losses.is_empty() || losses.iter().any(Option::is_some),
+            _ => false,
+        }
+    }
+
     /// The scored layer's attention under a condition.
     pub fn edges(&self, condition: &str) -> Result<EdgeMatrix> {
         edges(&self.run, &names::altered_edges(condition))

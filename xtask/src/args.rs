@@ -79,11 +79,14 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
+    /// Every context that has data or an embedded fixture, and one page that compares them
+    #[arg(long, conflicts_with_all = ["context", "cell_type", "modality", "data", "perturbation_column"])]
+    pub all: bool,
     /// Cell type of a known context: rpe1, thp1
     #[arg(
         long,
         value_name = "NAME",
-        required_unless_present = "context",
+        required_unless_present_any = ["context", "all"],
         conflicts_with = "context"
     )]
     pub cell_type: Option<String>,

@@ -133,6 +133,22 @@ pub struct Parameters {
     pub ablation_cells: usize,
     /// Random sets of heads of each dose that ranked heads are compared with.
     pub ablation_draws: usize,
+    /// Screens made of control cells alone that show how often the tests reject without cause.
+    pub pseudo_screens: usize,
+    /// Settings of the parameter grid: every combination of thresholds of |LFC|, numbers of control cells and sizes of the
+    /// panel.
+    pub grid_lfc: Vec<f64>,
+    pub grid_n_ctrl: Vec<usize>,
+    pub grid_hvg: Vec<usize>,
+    /// Pairs of a source and a target in which components are patched, cells of each, and sets of components that are
+    /// looked at in each cell, for attention and feed-forward steps and for single heads: what a model of 10 million
+    /// parameters does in an hour or less. The published runs had 8 pairs of up to 8 cells and no sets.
+    pub mediation_pairs: usize,
+    pub mediation_cells: usize,
+    pub mediation_sets: usize,
+    /// Perturbed genes that are knocked out of the model's cells, and cells of each.
+    pub knock_out_sources: usize,
+    pub knock_out_cells: usize,
 }
 
 impl Default for Parameters {
@@ -156,6 +172,15 @@ impl Default for Parameters {
             alpha: 0.05,
             ablation_cells: 500,
             ablation_draws: 10,
+            pseudo_screens: 200,
+            grid_lfc: vec![0.25, 0.5, 1.0],
+            grid_n_ctrl: vec![500, 2000, 10_000],
+            grid_hvg: vec![1000, 2000, 5000],
+            mediation_pairs: 10,
+            mediation_cells: 6,
+            mediation_sets: 64,
+            knock_out_sources: 40,
+            knock_out_cells: 21,
         }
     }
 }
@@ -165,6 +190,18 @@ impl Parameters {
     pub fn fault(&self) -> Option<String> {
         let count = |value: usize| value as f64;
         let any = f64::MAX;
+        let of_grid = |name, values: &mut dyn Iterator<Item = f64>, low| {
+            values.map(|value| (name, value, low, any)).collect::<Vec<_>>()
+        };
+        let counts = |values: &[usize]| values.iter().map(|&value| value as f64).collect::<Vec<_>>();
+        let grid = [
+            of_grid("grid_lfc", &mut self.grid_lfc.iter().copied(), 0.0),
+            of_grid("grid_n_ctrl", &mut counts(&self.grid_n_ctrl).into_iter(), 2.0),
+            of_grid("grid_hvg", &mut counts(&self.grid_hvg).into_iter(), 2.0),
+        ];
+        if grid.iter().any(Vec::is_empty) {
+            return Some("grid_lfc, grid_n_ctrl and grid_hvg must each name a value".to_owned());
+        }
         let ranges = [
             ("n_ctrl", count(self.n_ctrl), 2.0, any),
             ("hvg", count(self.hvg), 2.0, any),
@@ -179,13 +216,20 @@ impl Parameters {
             ("folds", count(self.folds), 2.0, any),
             ("bootstrap", count(self.bootstrap), 1.0, any),
             ("permutations", count(self.permutations), 1.0, any),
+            ("pseudo_screens", count(self.pseudo_screens), 0.0, any),
             ("equivalence", self.equivalence, 0.0, 0.5),
             ("alpha", self.alpha, f64::MIN_POSITIVE, 1.0),
             ("ablation_cells", count(self.ablation_cells), 1.0, any),
             ("ablation_draws", count(self.ablation_draws), 3.0, any),
+            ("mediation_pairs", count(self.mediation_pairs), 0.0, any),
+            ("mediation_cells", count(self.mediation_cells), 2.0, any),
+            ("mediation_sets", count(self.mediation_sets), 2.0, any),
+            ("knock_out_sources", count(self.knock_out_sources), 0.0, any),
+            ("knock_out_cells", count(self.knock_out_cells), 1.0, any),
         ];
         let (name, found, low, high) = ranges
             .into_iter()
+            .chain(grid.into_iter().flatten())
             .find(|(_, found, low, high)| !(low..=high).contains(&found))?;
         let bounds = match (low, high) {
             (low, high) if low == f64::MIN_POSITIVE => format!("above 0 and at most {high}"),
@@ -254,7 +298,8 @@ impl Context {
         }
     }
 
-    fn all() -> Result<Vec<Self>> {
+    /// The contexts of `xtask/contexts`, by name.
+    pub fn all() -> Result<Vec<Self>> {
         let folder = workspace::root().join("xtask/contexts");
         let mut paths: Vec<_> = fs::read_dir(&folder)
             .with_context(|| format!("{}: cannot list the contexts", folder.display()))?

@@ -26,8 +26,13 @@ pub mod names {
     pub const DE: &str = "tables/differential_expression.parquet";
     pub const BASELINE_DE: &str = "tables/differential_expression_baseline.parquet";
     pub const PERTURBATIONS: &str = "tables/perturbations.parquet";
+    pub const PARAMETER_GRID: &str = "tables/parameter_grid.parquet";
+    pub const PSEUDO_SCREENS: &str = "tables/pseudo_screens.parquet";
     pub const GUIDE_NULLS: &str = "tables/guide_nulls.parquet";
     pub const GUIDE_LEDGER: &str = "tables/ledger_guides.parquet";
+    pub const MEDIATION_RUNS: &str = "tables/mediation_runs.parquet";
+    pub const MEDIATION_COMPONENTS: &str = "tables/mediation_components.parquet";
+    pub const KNOCK_OUT: &str = "tables/knock_out.parquet";
     pub const TRRUST: &str = "references/trrust.tsv";
     pub const N_CELLS: &str = "edges/n_cells.parquet";
     pub const BASELINE_ATTENTION: &str = "edges/attention-baseline.parquet";
@@ -137,13 +142,22 @@ impl Evidence {
 
 /// The genes that edges are scored over.
 pub fn read_panel(run: &RunFolder) -> Result<Panel> {
+    genes_marked(run, "in_panel")
+}
+
+/// The genes of the panel that are there because they vary, not because they were perturbed.
+pub fn read_variable_genes(run: &RunFolder) -> Result<Panel> {
+    genes_marked(run, "highly_variable")
+}
+
+fn genes_marked(run: &RunFolder, mark: &str) -> Result<Panel> {
     let genes = table(run, names::GENES)?;
-    let Some(Column::Bool(in_panel)) = genes.column("in_panel") else {
-        bail!("{} has no column in_panel", names::GENES);
+    let Some(Column::Bool(marked)) = genes.column(mark) else {
+        bail!("{} has no column {mark}", names::GENES);
     };
     let panel = text(&genes, "gene")?
         .into_iter()
-        .zip(in_panel)
+        .zip(marked)
         .filter(|(_, kept)| **kept == Some(true));
     Ok(Panel::new(panel.map(|(gene, _)| gene))?)
 }
@@ -190,7 +204,7 @@ pub fn edges(run: &RunFolder, file: &str) -> Result<EdgeMatrix> {
 }
 
 /// Gene features from the table that [`GeneTable::to_table`] made.
-fn gene_table(table: &Table) -> Result<GeneTable> {
+pub fn gene_table(table: &Table) -> Result<GeneTable> {
     let mut features = GeneTable::new(Panel::new(text(table, "gene")?)?);
     for (name, column) in table.columns() {
         if let Column::F64(values) = column {
@@ -204,7 +218,7 @@ fn gene_table(table: &Table) -> Result<GeneTable> {
 }
 
 /// Labels from the long table of differential expression: perturbation-major, genes in panel order.
-fn responses(table: &Table, panel: &Panel) -> Result<Responses> {
+pub fn responses(table: &Table, panel: &Panel) -> Result<Responses> {
     let Some(Column::Bool(positive)) = table.column("positive") else {
         bail!("differential expression has no column positive");
     };
@@ -216,10 +230,19 @@ fn responses(table: &Table, panel: &Panel) -> Result<Responses> {
     Ok(Responses::new(perturbed, panel.clone(), positive)?)
 }
 
-/// A column of text without missing values.
+/// A column of text.
 pub fn text<'a>(table: &'a Table, name: &str) -> Result<Vec<&'a str>> {
     match table.column(name) {
         Some(Column::Text(values)) => Ok(values.iter().map(|v| v.as_deref().unwrap_or_default()).collect()),
         _ => bail!("the table has no text column {name}"),
+    }
+}
+
+/// A column of numbers, `NaN` where there is none.
+pub fn numbers(table: &Table, name: &str) -> Result<Vec<f64>> {
+    match table.column(name) {
+        Some(Column::F64(values)) => Ok(values.iter().map(|v| v.unwrap_or(f64::NAN)).collect()),
+        Some(Column::U64(values)) => Ok(values.iter().map(|v| v.map_or(f64::NAN, |v| v as f64)).collect()),
+        _ => bail!("the table has no column of numbers {name}"),
     }
 }

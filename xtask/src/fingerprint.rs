@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use scfm_attention::AbsentPairs;
-use scfm_core::{Measure, ModelEdge, Orientation};
+use scfm_core::{Layer, Measure, ModelEdge, Orientation};
 use scfm_io::{Metadata, content_hash, read_metadata};
 
 use crate::edge_args::Null;
@@ -52,6 +52,19 @@ pub fn of_edge(edge: ModelEdge) -> [(String, String); 3] {
         ("scfm.score", score.to_owned()),
         ("scfm.layer", layer),
         ("scfm.heads", head),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+}
+
+/// The same of edges that are made of mean context vectors.
+pub fn of_mean_contexts(layer: Layer) -> [(String, String); 3] {
+    [
+        (
+            "scfm.score",
+            "cosine of context vectors averaged over cells".to_owned(),
+        ),
+        ("scfm.layer", layer.0.to_string()),
+        ("scfm.heads", "mean over all".to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
 }

@@ -21,6 +21,7 @@ mod list_print;
 mod lists;
 mod memory;
 mod model;
+mod others;
 mod progress;
 mod quality;
 mod recipe;

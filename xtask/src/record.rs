@@ -44,6 +44,9 @@ pub struct RunRecord {
     /// How a list of edges was read, where one was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<ListRecord>,
+    /// Runs of other contexts that this one looks at: their folders beside it, by context.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, String>,
     /// Files by role.
     pub inputs: BTreeMap<String, InputFile>,
     pub context: Context,

@@ -17,7 +17,7 @@ use crate::heads::lowest_layer;
 /// `progress` hears how many cells are done.
 ///
 /// # Errors
-/// [`Error::OutOfReach`] for a condition that cannot reach the layer; [`Error::Model`] for a cell that the model cannot
+/// [`Error::OutOfReach`] for a condition that cannot reach the layer; [`Error::Attention`] for a cell that the model cannot
 /// read. `Interventions::none()` is the intact model.
 pub fn read_edges<M: Transformer<Cell: Sync>>(
     model: &M,

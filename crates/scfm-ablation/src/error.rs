@@ -20,13 +20,16 @@ pub enum Error {
         /// Heads of the model.
         expected: usize,
     },
-    /// The model cannot read a cell, or cannot predict hidden genes.
-    #[error(transparent)]
-    Model(#[from] scfm_attention::Error),
     /// A table or matrix of another shape than its panels ask for.
     #[error(transparent)]
     Core(#[from] scfm_core::Error),
+    /// A set function with another number of values than there are sets of its players.
+    #[error("{0} values are not one for each set of players; expected a power of two")]
+    SetFunction(usize),
     /// Bad input to a statistical test, or a result that is undefined on this input.
     #[error(transparent)]
     Stats(#[from] scfm_stats::Error),
+    /// A cell that the model cannot read, a place that it does not have, or hidden genes that it cannot predict.
+    #[error(transparent)]
+    Attention(#[from] scfm_attention::Error),
 }

@@ -1,4 +1,6 @@
-//! Which heads of a model rank first, what happens without them, and whether anything could have happened.
+//! Does a model use its parts, could anything have been seen of it, and do the model's own counterfactuals come true?
+//!
+//! # Heads that are silenced
 //!
 //! Attention that names a regulator is worth something if the model uses it. Heads are [ranked](rank_heads) by how well
 //! their attention finds a reference and the responses to perturbations, on [one half](Halves) of sources and targets; they
@@ -32,7 +34,30 @@
 //! assert!(best.reaching(Layer(4)).is_err());
 //! # Ok::<(), scfm_ablation::Error>(())
 //! ```
+//!
+//! # Mediation and knock-outs
+//!
+//! [`MediationRun`] and [`CellEffects`] hold what single components restore of an effect; [`certified_share`] says which part
+//! of their ranking survives a structural bias; [`SetFunction`] and [`sampled_shapley`] share an effect out among
+//! components that act together. [`PatchedCell`] gets these effects from a model by activation patching,
+//! [`knock_out_effects`] what it says of other genes when one is knocked out; both read a hidden gene through a [`ReadOut`].
+//! [`SourceAgreement`] compares effects that a model predicts for knocking genes out with those that were measured.
+//!
+//! Two components that each suffice alone: what single effects say, and what they share.
+//!
+//! ```
+//! use scfm_ablation::SetFunction;
+//!
+//! // v(∅), v({a}), v({b}), v({a, b})
+//! let either = SetFunction::new(vec![0.0, 1.0, 1.0, 1.0])?;
+//! assert_eq!(either.single_effects(), [1.0, 1.0]);
+//! assert_eq!(either.shapley(), [0.5, 0.5]);
+//! assert_eq!(either.non_additivity(), 1.0);
+//! # Ok::<(), scfm_ablation::Error>(())
+//! ```
 
+mod agreement;
+mod certificates;
 mod conditions;
 mod doses;
 mod edge_effect;
@@ -40,11 +65,19 @@ mod edges;
 mod error;
 mod halves;
 mod heads;
+mod knock_out;
 mod masked;
 mod masked_effect;
+mod mediation;
+mod pairs;
+mod patching;
 mod predictor;
 mod ranking;
+mod read_out;
+mod shapley;
 
+pub use agreement::{Agreement, MIN_SOURCES, MIN_TARGETS, PooledAgreement, SourceAgreement, sign_share};
+pub use certificates::{BiasModel, LAMBDAS, certified_share, fragility_test, is_top_certified};
 pub use conditions::{Action, Condition, ConditionParams, Conditions};
 pub use doses::{Dose, PUBLISHED_DOSES, doses};
 pub use edge_effect::{Altered, EdgeEffect, EdgeEffectParams, edge_effect, perturbation_aurocs};
@@ -52,7 +85,13 @@ pub use edges::read_edges;
 pub use error::Error;
 pub use halves::{HALVES, Halves};
 pub use heads::{HeadId, row_entropy};
+pub use knock_out::{KnockOut, PARTS, hidden_part, knock_out_effects};
 pub use masked::{Fidelity, HIDDEN_SHARE, Hidden, MOST_HIDDEN, MaskedReadOut, read_masked};
 pub use masked_effect::{MaskedDesign, RankedHarm, TargetChanges};
+pub use mediation::{CellEffects, MediationRun, OverCells, PUBLISHED_QUANTILE, Residual, residual_test};
+pub use pairs::{CandidatePair, disjoint_pairs, spread_cells};
+pub use patching::{Component, PatchedCell};
 pub use predictor::{BinPredictor, Intact, Judgement, Predictor, TokenPredictor};
 pub use ranking::{HalfScore, HeadScore, RankedBy, RankingTask, match_entropy, rank_heads};
+pub use read_out::{CellOf, MaskedGene, MaskedValue, ReadOut};
+pub use shapley::{SampledShapley, SetFunction, sampled_shapley};

@@ -10,7 +10,7 @@ use scfm_core::Layer;
 
 use crate::heads::lowest_layer;
 use crate::predictor::{CellOf, cosine_distance};
-use crate::{Error, Predictor};
+use crate::{Error, Judgement, Predictor};
 
 /// Of the genes of a cell at most this share is hidden, as in the training of both families: with more, the cell that is
 /// left is none that the model knows.
@@ -71,6 +71,9 @@ pub struct MaskedReadOut {
     pub fidelity: Vec<Fidelity>,
     /// Cells with a hidden gene.
     pub cells_read: usize,
+    /// Why the model predicts nothing, where it cannot be asked: losses and what is read of predictions are then NaN, and
+    /// hidden states those of cells in which nothing is hidden.
+    pub mute: Option<String>,
 }
 
 /// How far a condition moves the model from what it does intact: means over cells, of the tokens of each.
@@ -98,8 +101,11 @@ impl Fidelity {
 /// called once for each cell, with its place in `cells`. `progress` hears how many cells are done. Sums are added in the
 /// order of the cells, so that threads change no bit.
 ///
+/// A model that cannot be asked, since its checkpoint came without a head or it takes no hidden gene, is tried with one gene
+/// first; what is left is how far its hidden states move.
+///
 /// # Errors
-/// [`Error::Model`] for a cell that the model cannot read, or a model that predicts nothing.
+/// [`Error::Attention`] for a cell that the model cannot read.
 pub fn read_masked<P: Predictor>(
     predictor: &P,
     cells: &[CellOf<P>],
@@ -110,13 +116,15 @@ pub fn read_masked<P: Predictor>(
 ) -> Result<MaskedReadOut, Error> {
     let n_layers = predictor.model().n_layers();
     let mut sums = Sums::new(conditions.len(), n_targets, n_layers);
+    sums.mute = mute(predictor, cells, &hidden);
+    let asks = sums.mute.is_none();
     let done = AtomicUsize::new(0);
     for (chunk, of_chunk) in cells.chunks(CHUNK).enumerate() {
         let read = of_chunk.par_iter().enumerate().map(|(i, cell)| {
             let hidden = hidden(chunk * CHUNK + i, cell);
             let reading = match hidden.places.is_empty() {
                 true => None,
-                false => Some(read_cell(predictor, cell, &hidden, conditions)?),
+                false => Some(read_cell(predictor, cell, &hidden, conditions, asks)?),
             };
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             Ok::<_, Error>((hidden, reading))
@@ -128,6 +136,19 @@ pub fn read_masked<P: Predictor>(
         }
     }
     Ok(sums.means())
+}
+
+/// Why the model predicts nothing, by the first cell with a gene to hide.
+fn mute<P: Predictor>(
+    predictor: &P,
+    cells: &[CellOf<P>],
+    hidden: impl Fn(usize, &CellOf<P>) -> Hidden,
+) -> Option<String> {
+    let mut asked = cells.iter().enumerate().map(|(i, cell)| (cell, hidden(i, cell)));
+    let (cell, hidden) = asked.find(|(_, hidden)| !hidden.places.is_empty())?;
+    let place = &hidden.places[..1];
+    let answer = predictor.predict(&predictor.hide(cell, place), place, &Interventions::none());
+    answer.err().map(|error| error.to_string())
 }
 
 /// One cell under all conditions.
@@ -142,19 +163,36 @@ fn read_cell<P: Predictor>(
     cell: &CellOf<P>,
     hidden: &Hidden,
     conditions: &[Interventions],
+    asks: bool,
 ) -> Result<Reading, Error> {
     let model = predictor.model();
     let n_layers = model.n_layers();
     let sites: Vec<Site> = (0..n_layers).map(|layer| Site::Hidden(Layer(layer))).collect();
-    let masked = predictor.hide(cell, &hidden.places);
+    let masked = predictor.hide(cell, if asks { &hidden.places } else { &[] });
     let clean = model.trace(&masked, &sites, &Interventions::none())?;
     let predict = |activations: &Activations| -> Result<Array2<f32>, Error> {
         let last = sites[n_layers - 1];
         let at_the_end = Interventions::none().patch(last, activations[&last].clone());
         Ok(predictor.predict(&masked, &hidden.places, &at_the_end)?)
     };
-    let intact = predictor.intact(predict(&clean)?);
-    let of_intact = predictor.judge(cell, &hidden.places, &intact, intact.prediction());
+    let intact = match asks {
+        true => Some(predictor.intact(predict(&clean)?)),
+        false => None,
+    };
+    let judge = |prediction: &Array2<f32>| {
+        let intact = intact.as_ref();
+        intact.map(|intact| predictor.judge(cell, &hidden.places, intact, prediction))
+    };
+    let nothing = || Judgement {
+        losses: vec![f64::NAN; hidden.places.len()],
+        ranks: None,
+        divergence: f64::NAN,
+        logit_distance: f64::NAN,
+    };
+    let of_intact = intact
+        .as_ref()
+        .and_then(|intact| judge(intact.prediction()))
+        .unwrap_or_else(nothing);
 
     let read = |done: &Interventions| -> Result<_, Error> {
         let Some(lowest) = lowest_layer(done, n_layers) else {
@@ -163,7 +201,7 @@ fn read_cell<P: Predictor>(
                 logits: 0.0,
                 divergence: 0.0,
             };
-            let zeros = vec![0.0; hidden.places.len()];
+            let zeros = vec![if asks { 0.0 } else { f64::NAN }; hidden.places.len()];
             return Ok((zeros.clone(), of_intact.ranks.as_ref().map(|_| zeros), nothing));
         };
         let from_there = match lowest.checked_sub(1) {
@@ -171,7 +209,10 @@ fn read_cell<P: Predictor>(
             None => done.clone(),
         };
         let altered = model.trace(&masked, &sites[lowest..], &from_there)?;
-        let judged = predictor.judge(cell, &hidden.places, &intact, &predict(&altered)?);
+        let judged = match asks {
+            true => judge(&predict(&altered)?).unwrap_or_else(nothing),
+            false => nothing(),
+        };
         let mut distances = vec![0.0; n_layers];
         for layer in lowest..n_layers {
             let (before, after) = (&clean[&sites[layer]], &altered[&sites[layer]]);
@@ -205,6 +246,7 @@ struct Sums {
     has_ranks: bool,
     fidelity: Vec<Fidelity>,
     cells_read: usize,
+    mute: Option<String>,
 }
 
 impl Sums {
@@ -222,6 +264,7 @@ impl Sums {
             has_ranks: false,
             fidelity: vec![nothing; n_conditions],
             cells_read: 0,
+            mute: None,
         }
     }
 
@@ -276,6 +319,7 @@ impl Sums {
             rank_change: self.has_ranks.then(|| of_cells(self.rank_change, &self.n_cells)),
             fidelity: self.fidelity,
             cells_read: self.cells_read,
+            mute: self.mute,
             n_cells: self.n_cells,
         }
     }

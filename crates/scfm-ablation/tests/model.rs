@@ -42,9 +42,13 @@ fn config() -> Config {
     }
 }
 
-fn geneformer() -> Geneformer {
+fn random_checkpoint() -> Checkpoint {
     let mut rng = Seeds::new(1).stream("test", "weights", 0);
-    Geneformer::new(&Checkpoint::random(config(), vocabulary(), &mut rng).unwrap()).unwrap()
+    Checkpoint::random(config(), vocabulary(), &mut rng).unwrap()
+}
+
+fn geneformer() -> Geneformer {
+    Geneformer::new(&random_checkpoint()).unwrap()
 }
 
 /// Cells of two kinds: genes of either half of the vocabulary, in any order.
@@ -232,6 +236,20 @@ fn hidden_genes_are_predicted_as_by_the_whole_model_and_judged_by_their_tokens()
     }
 }
 
+/// A checkpoint without the masked-gene head: hidden states are all that is read.
+#[test]
+fn a_model_without_a_head_says_how_far_it_moves() {
+    let model = rewritten(&random_checkpoint(), |tensors| {
+        tensors.retain(|name, _| !name.starts_with("cls.predictions"));
+    });
+    let (cells, done) = (cells(6), conditions());
+    let found = read(&model, &cells, &done);
+    assert!(found.mute.unwrap().contains("head"));
+    assert!(found.change.iter().all(|change| change.is_nan()));
+    assert!(found.fidelity.iter().all(|fidelity| fidelity.largest() > 0.0));
+    assert_eq!(found.cells_read, 6);
+}
+
 #[test]
 fn threads_change_no_bit() {
     let (model, cells, done, panel) = (geneformer(), cells(40), conditions(), tokens());
@@ -317,24 +335,35 @@ fn trained(mute: &[(usize, usize)]) -> Geneformer {
     let (checkpoint, log) =
         train(&config, &vocabulary(), &cells(48), &params, Seeds::new(0), |_| ()).unwrap();
     assert!(log.epoch_losses().last().unwrap() < &log.baseline_loss);
+    rewritten(&checkpoint, |tensors| {
+        let width = 16 / HEADS;
+        for &(layer, head) in mute {
+            for what in ["weight", "bias"] {
+                let name = format!("bert.encoder.layer.{layer}.attention.self.value.{what}");
+                let (shape, data) = tensors.get_mut(&name).unwrap();
+                let row = 4 * shape.get(1).copied().unwrap_or(1);
+                data[head * width * row..(head + 1) * width * row].fill(0);
+            }
+        }
+    })
+}
+
+/// Shapes and bytes of tensors by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+
+/// The model of a checkpoint whose stored weights were changed.
+fn rewritten(checkpoint: &Checkpoint, change: impl Fn(&mut Tensors)) -> Geneformer {
     let folder = tempfile::tempdir().unwrap();
     checkpoint.save(folder.path()).unwrap();
     let path = folder.path().join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
     let stored = SafeTensors::deserialize(&bytes).unwrap();
-    let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    for (name, view) in stored.tensors() {
-        tensors.insert(name, (view.shape().to_vec(), view.data().to_vec()));
-    }
-    let width = 16 / HEADS;
-    for &(layer, head) in mute {
-        for what in ["weight", "bias"] {
-            let name = format!("bert.encoder.layer.{layer}.attention.self.value.{what}");
-            let (shape, data) = tensors.get_mut(&name).unwrap();
-            let row = 4 * shape.get(1).copied().unwrap_or(1);
-            data[head * width * row..(head + 1) * width * row].fill(0);
-        }
-    }
+    let mut tensors: Tensors = stored
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (name, (view.shape().to_vec(), view.data().to_vec())))
+        .collect();
+    change(&mut tensors);
     let views = tensors.iter().map(|(name, (shape, data))| {
         let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap();
         (name.clone(), view)

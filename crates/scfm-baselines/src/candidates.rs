@@ -161,7 +161,11 @@ fn response_frequency(responses: &Responses) -> Array2<f64> {
     })
 }
 
-fn of_genes(table: &GeneTable, feature: &'static str, panel: &Panel) -> Result<Array1<f64>, Error> {
+pub(crate) fn of_genes(
+    table: &GeneTable,
+    feature: &'static str,
+    panel: &Panel,
+) -> Result<Array1<f64>, Error> {
     let values = table.feature(feature).ok_or(Error::MissingFeature(feature))?;
     let of_gene = |gene| {
         table

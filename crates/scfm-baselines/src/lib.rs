@@ -59,7 +59,9 @@ mod increments;
 mod layer_selection;
 mod logistic;
 mod newton;
+mod null_battery;
 mod pairs;
+pub mod sensitivity;
 mod splines;
 
 pub use candidates::ScoredCandidates;
@@ -73,6 +75,7 @@ pub use incremental::{IncrementalParams, IncrementalValue, Model, incremental_va
 pub use increments::{Increment, Increments, Performance};
 pub use layer_selection::{Choice, LayerSelection, LayerSelectionParams, Selected, layer_selection};
 pub use logistic::{Fitted, LogisticRegression, Standardisation};
+pub use null_battery::{NullTest, null_battery};
 pub use splines::NaturalSpline;
 
 /// The reason given where an estimate needs more observations than there are.

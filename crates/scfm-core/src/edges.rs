@@ -174,7 +174,12 @@ pub enum EdgeKind {
     CoDetection,
     /// Scores of another tool, as its list gives them.
     Listed,
+    /// Cosine of the two genes' context vectors at a layer, each averaged over the cells that hold the gene.
+    MeanContextCosine(Layer),
 }
+
+/// The beginning of the name of [`EdgeKind::MeanContextCosine`].
+const MEAN_CONTEXT_COSINE: &str = "mean-context-cosine-L";
 
 impl EdgeKind {
     /// Attention probability averaged over the heads of a layer.
@@ -196,6 +201,7 @@ impl fmt::Display for EdgeKind {
             Self::Spearman => f.write_str("spearman"),
             Self::CoDetection => f.write_str("n_cells"),
             Self::Listed => f.write_str("listed"),
+            Self::MeanContextCosine(Layer(layer)) => write!(f, "{MEAN_CONTEXT_COSINE}{layer}"),
         }
     }
 }
@@ -204,6 +210,9 @@ impl FromStr for EdgeKind {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self, Error> {
+        if let Some(Ok(layer)) = s.strip_prefix(MEAN_CONTEXT_COSINE).map(str::parse) {
+            return Ok(Self::MeanContextCosine(Layer(layer)));
+        }
         match s {
             "spearman" => Ok(Self::Spearman),
             "n_cells" => Ok(Self::CoDetection),

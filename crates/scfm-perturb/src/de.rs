@@ -133,6 +133,12 @@ pub(crate) struct Called {
 /// Perturbations with their cells and the stratum of each cell.
 type Batch<'a> = Vec<(&'a GeneId, &'a CountMatrix, Vec<Option<u32>>)>;
 
+/// Benjamini-Hochberg over the genes of a perturbation; a gene without a test has nothing to show, p = 1.
+pub(crate) fn corrected(p: impl Iterator<Item = f64>) -> Vec<f64> {
+    let family: Vec<f64> = p.map(|p| if p.is_nan() { 1.0 } else { p }).collect();
+    benjamini_hochberg(&family)
+}
+
 impl Screen {
     /// A screen against `controls`, whose genes are the panel.
     ///
@@ -311,7 +317,6 @@ impl Screen {
             mean.push(weighted(|(a, _), gene| a.groups[gene].moments.mean));
             control_mean.push(weighted(|(_, b), gene| b.groups[gene].moments.mean));
         }
-        let family: Vec<f64> = p.iter().map(|&p| if p.is_nan() { 1.0 } else { p }).collect();
         let own = self.genes.position(perturbed.as_str());
         Ok(Called {
             perturbed: perturbed.clone(),
@@ -320,7 +325,7 @@ impl Screen {
             mean,
             control_mean,
             statistic,
-            q: benjamini_hochberg(&family),
+            q: corrected(p.iter().copied()),
             p,
         })
     }

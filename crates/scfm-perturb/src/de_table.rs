@@ -4,7 +4,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, Axis};
 use scfm_core::{Column, GeneId, Ledger, Panel, Responses, Table};
 
-use crate::de::Called;
+use crate::de::{Called, corrected};
 use crate::{DeParams, Error};
 
 /// Differential expression of every perturbation × panel gene.
@@ -278,6 +278,37 @@ impl DeTable {
             *array = array.select(Axis(0), &kept);
         }
         self
+    }
+
+    /// The table of some of its genes, corrected anew, as if no other had been tested; genes that it lacks are left out.
+    /// The test of a gene does not depend on the others, but the correction does.
+    pub fn restricted_to(&self, genes: &Panel) -> Self {
+        let kept: Vec<usize> = genes
+            .genes()
+            .iter()
+            .filter_map(|gene| self.genes.position(gene.as_str()))
+            .collect();
+        let columns = |array: &Array2<f64>| array.select(Axis(1), &kept);
+        let p = columns(&self.p);
+        let mut q = p.clone();
+        for mut row in q.rows_mut() {
+            let corrected = corrected(row.iter().copied());
+            row.assign(&ndarray::Array1::from(corrected));
+        }
+        Self {
+            genes: Panel::new(kept.iter().map(|&column| self.genes.gene(column).clone()))
+                .expect("a part of distinct genes"),
+            control_mean: columns(&self.control_mean),
+            mean: columns(&self.mean),
+            statistic: columns(&self.statistic),
+            perturbed: self.perturbed.clone(),
+            params: self.params,
+            n_cells: self.n_cells.clone(),
+            remaining: self.remaining.clone(),
+            ledger: self.ledger.clone(),
+            p,
+            q,
+        }
     }
 
     /// Perturbations that were left out, by reason.

@@ -187,15 +187,33 @@ impl Evaluable {
         }
         let (in_a, in_b) = (self.aurocs(a)?, self.aurocs(b)?);
         let per_perturbation: Vec<f64> = in_a.iter().zip(&in_b).map(|(a, b)| a - b).collect();
-        let (a, b) = (self.select(a), self.select(b));
-        let crossed = crossed_difference(a.view(), b.view(), self.grid(), &self.params.limits);
         Ok(AurocDifference {
             mean: Ok(mean(&per_perturbation)),
-            crossed: defined(crossed)?,
+            crossed: self.crossed_difference(a, b)?,
             bootstrap: Ok(self.bootstrap(&per_perturbation, stream)?),
             naive_wilcoxon: defined(wilcoxon_signed_rank(&per_perturbation, Zeros::Drop))?,
             per_perturbation,
         })
+    }
+
+    /// The registered test of [`Evaluable::difference`] alone.
+    ///
+    /// # Errors
+    /// [`Error::Stats`] for a score that is `NaN` at a candidate.
+    ///
+    /// # Panics
+    /// When scores have another shape than the full responses.
+    pub fn crossed_difference(
+        &self,
+        a: ArrayView2<'_, f64>,
+        b: ArrayView2<'_, f64>,
+    ) -> Result<Result<CrossedAuroc, Undefined>, Error> {
+        if self.rows.is_empty() {
+            return Ok(Err(self.none()));
+        }
+        let (a, b) = (self.select(a), self.select(b));
+        let crossed = crossed_difference(a.view(), b.view(), self.grid(), &self.params.limits);
+        Ok(defined(crossed)?)
     }
 
     fn aurocs(&self, scores: ArrayView2<'_, f64>) -> Result<Vec<f64>, Error> {

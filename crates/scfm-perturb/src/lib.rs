@@ -51,6 +51,7 @@ mod guide_nulls;
 mod hvg;
 mod labels;
 mod perturbation_first;
+mod pseudo_screen;
 mod strata;
 
 pub use column::{ColumnGuess, guess_column};
@@ -63,4 +64,5 @@ pub use guide_nulls::{GuideNull, GuideNulls, guide_nulls};
 pub use hvg::{HighlyVariable, highly_variable};
 pub use labels::{Assignment, Assignments, LabelReader};
 pub use perturbation_first::{EdgeScores, PerturbationFirst, perturbation_first};
+pub use pseudo_screen::{GeneNulls, PseudoGroups, top_responders};
 pub use strata::Strata;

@@ -272,3 +272,43 @@ fn parameters_outside_their_range_are_named() {
         Err(Error::FewControls { n: 1, needed: 2 })
     ));
 }
+
+/// A panel that is a part of the tested genes gets the calls that it would get alone.
+#[test]
+fn a_part_of_the_genes_is_corrected_as_if_it_had_been_tested_alone() {
+    let golden: Golden = serde_json::from_str(include_str!("golden/de.json")).unwrap();
+    let controls = matrix(&golden.control.counts, golden.control.totals);
+    let batch: Vec<_> = golden
+        .perturbed
+        .iter()
+        .enumerate()
+        .map(|(i, group)| (gene(i), matrix(&group.cells.counts, group.cells.totals.clone())))
+        .collect();
+    let params = DeParams {
+        min_cells: 2,
+        min_lfc: 0.0,
+        ..DeParams::default()
+    };
+    let all = call(&controls, std::slice::from_ref(&batch), params);
+    // Every other gene, and one that nobody measured.
+    let few: Vec<GeneId> = all.genes().genes().iter().step_by(2).cloned().collect();
+    let few = scfm_core::Panel::new(few).unwrap();
+    let with_unknown =
+        scfm_core::Panel::new(few.genes().iter().cloned().chain([GeneId::from("unknown")])).unwrap();
+    let alone = call(
+        &controls.select_genes(&few).unwrap(),
+        &[batch
+            .iter()
+            .map(|(gene, cells)| (gene.clone(), cells.select_genes(&few).unwrap()))
+            .collect()],
+        params,
+    );
+    let part = all.restricted_to(&with_unknown);
+    assert_eq!(part.genes(), alone.genes());
+    assert_eq!(part.p(), alone.p());
+    assert_eq!(part.q(), alone.q());
+    assert_eq!(part.responses().positive(), alone.responses().positive());
+    // The correction over all genes is another one.
+    let differs = (0..few.len()).any(|column| part.q()[[0, column]] != all.q()[[0, 2 * column]]);
+    assert!(differs);
+}

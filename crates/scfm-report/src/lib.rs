@@ -43,6 +43,7 @@
 //! assert!(figure.svg().starts_with("<svg"));
 //! ```
 
+mod comparison;
 mod corrected;
 mod criteria;
 mod error;
@@ -57,12 +58,13 @@ mod statements;
 mod testing;
 mod verdict;
 
+pub use comparison::{Compared, ComparedRow, Comparison, Found};
 pub use corrected::{CorrectedRegistry, Row};
 pub use error::Error;
 pub use families::{Correction, FamilyCount};
 pub use figure::{
-    DosePoint, DoseSeries, Effect, Figure, LayerAuroc, Measure, NamedPoint, Scale, ScoreSet,
-    auroc_distributions, dose_response, forest, layer_profile, named_points, pair_density,
+    Curve, DosePoint, DoseSeries, Effect, Figure, LayerAuroc, Measure, NamedPoint, Scale, ScoreSet,
+    auroc_distributions, curves, dose_response, forest, layer_profile, named_points, pair_density,
 };
 pub use plan::{Alternative, Family, Kind, Need, Plan, PlannedAnalysis, PlannedTest, World};
 pub use registry::{Estimate, Measured, Outcome, Registry};

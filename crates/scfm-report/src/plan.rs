@@ -417,7 +417,7 @@ mod tests {
             7, 3, 5, // baselines, incremental value
             3, 1, 1, 3, 2, // confounds
             5, 13, 6, 0, 2, // causal use
-            3, 4, 4, 1, 4, 6, // contexts
+            3, 4, 4, 1, 2, 8, // contexts
             3, 2, 1, // CSSI
             2, 7, 3, 2, 5, 3, // boundaries
         ];

@@ -149,6 +149,17 @@ impl Registry {
         }
     }
 
+    /// Registers what another run measured, with its own inputs and seed.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTest`], [`Error::RegisteredTwice`], [`Error::NeedsTest`] for a confirmatory row without a p-value.
+    pub fn adopt(&mut self, id: &str, measured: &Measured) -> Result<(), Error> {
+        if self.planned(id)?.kind == Kind::Confirmatory && measured.p.is_none() {
+            return Err(Error::NeedsTest(id.to_owned()));
+        }
+        self.register(id, Outcome::Ran(measured.clone()))
+    }
+
     /// Registers a figure of a descriptive row.
     ///
     /// # Errors

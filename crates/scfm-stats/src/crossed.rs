@@ -81,8 +81,12 @@ pub fn crossed_auroc(
     labels: LabelledGrid,
     limits: &CrossedLimits,
 ) -> Result<CrossedAuroc, Error> {
-    let Placements { aurocs, values } = Placements::of(scores, labels)?;
-    infer(aurocs, &values, labels, limits, EffectKind::Auroc)
+    let design = Design {
+        weight: 1.0,
+        scores,
+        labels,
+    };
+    infer(&[design], limits, EffectKind::Auroc)
 }
 
 /// Tests whether the mean AUROCs of two scores over the same rows and candidates differ (a - b), two-sided.
@@ -95,21 +99,44 @@ pub fn crossed_difference(
     labels: LabelledGrid,
     limits: &CrossedLimits,
 ) -> Result<CrossedAuroc, Error> {
-    let (a, b) = (Placements::of(a, labels)?, Placements::of(b, labels)?);
-    let differences = a.aurocs.iter().zip(&b.aurocs).map(|(a, b)| a - b).collect();
-    infer(
-        differences,
-        &(a.values - b.values),
+    let designs = [(1.0, a.view()), (-1.0, b.view())].map(|(weight, scores)| Design {
+        weight,
+        scores,
         labels,
-        limits,
-        EffectKind::DeltaAuroc,
-    )
+    });
+    crossed_contrast(&designs, limits)
+}
+
+/// A score over a grid of labels, and what its mean AUROC counts for in a [contrast](crossed_contrast).
+#[derive(Debug, Clone, Copy)]
+pub struct Design<'s, 'l> {
+    /// What it counts for.
+    pub weight: f64,
+    /// The score, `[row, column]`.
+    pub scores: ArrayView2<'s, f64>,
+    /// Labels and candidates of its own.
+    pub labels: LabelledGrid<'l>,
+}
+
+/// Tests whether a weighted sum of mean AUROCs is 0, two-sided: of several scores under several labels and candidates, over
+/// the same rows and columns.
+///
+/// A difference of two scores is one contrast, a difference of one score under two sets of labels another, and a
+/// difference of differences has four designs. The influence of a cell is the weighted sum of its influences in
+/// the designs, so that what designs share cancels; the effective number of columns is the smallest of theirs.
+///
+/// # Errors
+/// As [`crossed_auroc`]; [`Error::Empty`] without a design, [`Error::Shape`] for designs of other shapes.
+pub fn crossed_contrast(designs: &[Design], limits: &CrossedLimits) -> Result<CrossedAuroc, Error> {
+    infer(designs, limits, EffectKind::DeltaAuroc)
 }
 
 /// AUROCs of the rows and DeLong's placement of each candidate: of a positive, the share of negatives it beats; of a
 /// negative, the share of positives that beat it (ties ½). Either mean over a row is its AUROC.
 struct Placements {
     aurocs: Vec<f64>,
+    /// Mean of the AUROCs.
+    mean: f64,
     /// 0 where a cell is no candidate.
     values: Array2<f64>,
 }
@@ -132,41 +159,68 @@ impl Placements {
                 .row_auroc(sorted, row)
                 .expect("both classes were checked when sorting")
         });
-        let aurocs = aurocs.collect();
-        Ok(Self { aurocs, values })
+        let aurocs: Vec<f64> = aurocs.collect();
+        let mean = aurocs.iter().sum::<f64>() / aurocs.len() as f64;
+        Ok(Self { aurocs, mean, values })
     }
 }
 
-/// The crossed t test of per-row values with the placements that they are means of.
-fn infer(
-    per_row: Vec<f64>,
-    placements: &Array2<f64>,
-    labels: LabelledGrid,
-    limits: &CrossedLimits,
-    kind: EffectKind,
-) -> Result<CrossedAuroc, Error> {
-    let n_rows = per_row.len();
-    let rows = n_rows as f64;
-    let mean = per_row.iter().sum::<f64>() / rows;
-    // Σ_p ψ, Σ_p ψ² and Σ_p Y / n1 of each column.
-    let mut influence = vec![0.0; labels.n_columns()];
-    let mut squares = vec![0.0; labels.n_columns()];
-    let mut weight = vec![0.0; labels.n_columns()];
-    for (row, placed) in placements.outer_iter().enumerate() {
-        let (n_pos, n_neg) = labels.classes(row);
-        for (column, &placement) in placed.iter().enumerate() {
-            if !labels.candidate[[row, column]] {
-                continue;
-            }
-            let positive = labels.positive[[row, column]];
-            let class = if positive { n_pos } else { n_neg };
-            let psi = (placement - mean) / (rows * class as f64);
-            influence[column] += psi;
-            squares[column] += psi * psi;
-            weight[column] += if positive { 1.0 / n_pos as f64 } else { 0.0 };
+/// The crossed t test of a weighted sum of mean AUROCs.
+fn infer(designs: &[Design], limits: &CrossedLimits, kind: EffectKind) -> Result<CrossedAuroc, Error> {
+    let first = designs.first().ok_or(Error::Empty {
+        what: "list of designs",
+    })?;
+    let (n_rows, n_columns) = first.scores.dim();
+    for design in designs {
+        if design.scores.dim() != (n_rows, n_columns) {
+            return Err(Error::Shape {
+                what: "scores of a design",
+                expected: (n_rows, n_columns),
+                got: design.scores.dim(),
+            });
         }
     }
-    let effective_genes = weight.iter().sum::<f64>().powi(2) / weight.iter().map(|c| c * c).sum::<f64>();
+    let placed: Vec<Placements> = designs
+        .iter()
+        .map(|design| Placements::of(design.scores, design.labels))
+        .collect::<Result<_, _>>()?;
+    let rows = n_rows as f64;
+    let mut per_row = vec![0.0; n_rows];
+    for (design, placed) in designs.iter().zip(&placed) {
+        for (value, auroc) in per_row.iter_mut().zip(&placed.aurocs) {
+            *value += design.weight * auroc;
+        }
+    }
+    let mean = per_row.iter().sum::<f64>() / rows;
+
+    // Σ_p ψ and Σ_p ψ² of each column, and of each design Σ_p Y / n1.
+    let mut influence = vec![0.0; n_columns];
+    let mut squares = vec![0.0; n_columns];
+    let mut weights = vec![vec![0.0; n_columns]; designs.len()];
+    let mut psi = vec![0.0; n_columns];
+    for row in 0..n_rows {
+        psi.fill(0.0);
+        for ((design, placed), weight) in designs.iter().zip(&placed).zip(&mut weights) {
+            let Design { labels, .. } = design;
+            let (n_pos, n_neg) = labels.classes(row);
+            for (column, &placement) in placed.values.row(row).iter().enumerate() {
+                if !labels.candidate[[row, column]] {
+                    continue;
+                }
+                let positive = labels.positive[[row, column]];
+                let class = if positive { n_pos } else { n_neg };
+                psi[column] += design.weight * (placement - placed.mean) / (rows * class as f64);
+                weight[column] += if positive { 1.0 / n_pos as f64 } else { 0.0 };
+            }
+        }
+        for ((influence, squares), psi) in influence.iter_mut().zip(&mut squares).zip(&psi) {
+            *influence += psi;
+            *squares += psi * psi;
+        }
+    }
+    let effective =
+        |weight: &Vec<f64>| weight.iter().sum::<f64>().powi(2) / weight.iter().map(|c| c * c).sum::<f64>();
+    let effective_genes = weights.iter().map(effective).fold(f64::INFINITY, f64::min);
     if n_rows < limits.min_rows.max(2) || effective_genes < limits.min_effective_genes {
         return Err(Undefined::NotDecidable {
             rows: n_rows,

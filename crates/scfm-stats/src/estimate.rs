@@ -1,6 +1,7 @@
 use crate::error::{Error, Undefined};
 use crate::result::{Alternative, EffectKind, Interval, TestResult};
 use crate::student_tails::{ln_t_two_sided, t_upper_quantile};
+use crate::tails::ln_normal_sf;
 use crate::{CONFIDENCE, Moments, PValue, Sides, stratum_shares};
 
 /// An estimate of something whose null value is 0, with its standard error and degrees of freedom: all that a t test
@@ -179,6 +180,33 @@ impl Estimate {
         })
     }
 
+    /// Chance that a two-sided t test at level `alpha` finds an effect of this size with this standard error, by the normal
+    /// approximation to the non-central t; the estimate itself does not matter.
+    ///
+    /// ```
+    /// let power = scfm_stats::Estimate::new(0.01, 0.02, 38.0)?.power(0.05, 0.05)?;
+    /// assert!((0.65..0.72).contains(&power));
+    /// # Ok::<(), scfm_stats::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an `alpha` outside (0, 1), [`Undefined::NoVariance`] for a standard error of 0.
+    pub fn power(self, effect: f64, alpha: f64) -> Result<f64, Error> {
+        if self.standard_error == 0.0 {
+            return Err(Undefined::NoVariance {
+                what: "the estimate",
+                difference: self.value,
+            }
+            .into());
+        }
+        // Checks alpha as well.
+        self.interval(1.0 - alpha)?;
+        let critical = t_upper_quantile(0.5 * alpha, self.df);
+        let shift = effect.abs() / self.standard_error;
+        let below = |z: f64| ln_normal_sf(-z).exp();
+        Ok(below(shift - critical) + below(-shift - critical))
+    }
+
     /// The two-sided t interval that covers the truth with probability `level`.
     ///
     /// # Errors
@@ -220,8 +248,12 @@ impl Estimate {
         })
     }
 
-    /// The two-sided t test against 0.
-    pub(crate) fn test(
+    /// The two-sided t test against 0; `method` and `what` say in words what was tested how, `n` how many of `n_unit` there
+    /// were.
+    ///
+    /// # Errors
+    /// As [`t`](Self::t), named after `what`.
+    pub fn test(
         self,
         method: &'static str,
         what: &'static str,

@@ -147,8 +147,10 @@ impl TestResult {
         })
     }
 
-    /// The same test with effect and interval counted from -`origin` instead of 0.
-    pub(crate) fn shifted(mut self, origin: f64) -> Self {
+    /// The same test with effect and interval counted from -`origin` instead of 0: a test that an AUROC minus 0.5 is 0 becomes
+    /// one that the AUROC is 0.5.
+    #[must_use]
+    pub fn shifted(mut self, origin: f64) -> Self {
         self.effect += origin;
         if let Some(ci) = &mut self.ci {
             ci.low += origin;

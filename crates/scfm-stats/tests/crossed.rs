@@ -366,3 +366,92 @@ fn bootstrap_of_a_mean_is_as_wide_as_its_t_interval() {
         Err(Error::Empty { what: "value" })
     );
 }
+
+/// A contrast of designs with labels and candidates of their own, against the influences written out cell by cell.
+#[test]
+fn a_contrast_is_the_weighted_sum_of_the_influences_of_its_designs() {
+    let (first, second) = (draw(12, 40, 3), draw(12, 40, 4));
+    let weights = [1.0, -1.0, -0.5];
+    let scores = [&first.scores[0], &second.scores[1], &first.scores[1]];
+    let draws = [&first, &second, &second];
+    let designs: Vec<Design> = (0..3)
+        .map(|k| Design {
+            weight: weights[k],
+            scores: scores[k].view(),
+            labels: draws[k].labels(),
+        })
+        .collect();
+    let found = crossed_contrast(&designs, &ANY).unwrap();
+
+    let (rows, columns) = scores[0].dim();
+    let mut psi = Array2::<f64>::zeros((rows, columns));
+    let mut per_row = vec![0.0; rows];
+    for k in 0..3 {
+        let (positive, candidate) = (&draws[k].positive, &draws[k].candidate);
+        let aurocs: Vec<f64> = row_aurocs(scores[k].view(), draws[k].labels())
+            .unwrap()
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let mean = aurocs.iter().sum::<f64>() / rows as f64;
+        for row in 0..rows {
+            per_row[row] += weights[k] * aurocs[row];
+            let cells = |wanted: bool| {
+                (0..columns).filter(move |&c| candidate[[row, c]] && positive[[row, c]] == wanted)
+            };
+            for wanted in [true, false] {
+                let own = cells(wanted).count() as f64;
+                for column in cells(wanted) {
+                    let s = |c: usize| scores[k][[row, c]];
+                    let beats = |i: usize, j: usize| {
+                        f64::from(u8::from(s(i) > s(j))) + 0.5 * f64::from(u8::from(s(i) == s(j)))
+                    };
+                    let others: Vec<f64> = cells(!wanted)
+                        .map(|other| {
+                            if wanted {
+                                beats(column, other)
+                            } else {
+                                beats(other, column)
+                            }
+                        })
+                        .collect();
+                    let placement = others.iter().sum::<f64>() / others.len() as f64;
+                    psi[[row, column]] += weights[k] * (placement - mean) / (rows as f64 * own);
+                }
+            }
+        }
+    }
+    let mean = per_row.iter().sum::<f64>() / rows as f64;
+    let between = per_row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (rows * (rows - 1)) as f64;
+    let shared: f64 = psi
+        .axis_iter(Axis(1))
+        .map(|column| column.sum().powi(2) - column.iter().map(|x| x * x).sum::<f64>())
+        .sum();
+    let expected = (between + shared.max(0.0)).sqrt();
+    assert!((found.mean - mean).abs() < ROUNDING);
+    assert!(
+        (found.standard_error - expected).abs() < ROUNDING,
+        "{} {expected}",
+        found.standard_error
+    );
+}
+
+/// What two designs share cancels, so that a score has no difference to itself.
+#[test]
+fn a_design_against_itself_leaves_nothing() {
+    let draw = draw(25, 60, 5);
+    let design = |weight| Design {
+        weight,
+        scores: draw.scores[0].view(),
+        labels: draw.labels(),
+    };
+    let none = crossed_contrast(&[design(1.0), design(-1.0)], &ANY).unwrap();
+    assert_eq!((none.mean, none.standard_error), (0.0, 0.0));
+    assert_eq!(none.test.p.p(), 1.0);
+    assert!(matches!(
+        crossed_contrast(&[], &ANY),
+        Err(Error::Empty {
+            what: "list of designs"
+        })
+    ));
+}

@@ -3,25 +3,33 @@
 
 mod ablation_dose;
 mod coexpression_mapping;
+mod condition_specific;
+mod context;
 pub mod degree_null;
 mod gene_baselines;
 mod head_ablation;
+mod hvg_protocol;
 mod incremental_value;
 mod intervention_fidelity;
 mod layer_selection;
+mod mediation_bias;
 mod orthogonal_interventions;
+mod parameter_sensitivity;
 mod perturbation_first;
 mod silenced;
+mod value_weighted;
 
 use anyhow::Result;
 use scfm_baselines::ScoredCandidates;
-use scfm_core::Seeds;
-use scfm_core::Table;
+use scfm_core::{EdgeKind, EdgeMatrix, Seeds, Table};
+use scfm_perturb::EvaluationParams;
 use scfm_report::{Block, Estimate, Figure, Need, Plan, Registry};
 use scfm_stats::{Interval, TestResult, Undefined};
 
-use crate::evidence::Evidence;
+use crate::context::Parameters;
+use crate::evidence::{Evidence, names};
 use crate::failure::bad_input;
+use crate::others::OtherRun;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
 
@@ -38,8 +46,16 @@ pub const ALL: &[Analysis] = &[
         run: coexpression_mapping::run,
     },
     Analysis {
+        id: value_weighted::ID,
+        run: value_weighted::run,
+    },
+    Analysis {
         id: perturbation_first::ID,
         run: perturbation_first::run,
+    },
+    Analysis {
+        id: parameter_sensitivity::ID,
+        run: parameter_sensitivity::run,
     },
     Analysis {
         id: layer_selection::ID,
@@ -72,6 +88,34 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: intervention_fidelity::ID,
         run: intervention_fidelity::run,
+    },
+    Analysis {
+        id: mediation_bias::ID,
+        run: mediation_bias::run,
+    },
+    Analysis {
+        id: context::CRISPRA,
+        run: context::crispra,
+    },
+    Analysis {
+        id: context::T_CELL,
+        run: context::t_cell,
+    },
+    Analysis {
+        id: context::RPE1,
+        run: context::rpe1,
+    },
+    Analysis {
+        id: context::NEURON,
+        run: context::neuron,
+    },
+    Analysis {
+        id: hvg_protocol::ID,
+        run: hvg_protocol::run,
+    },
+    Analysis {
+        id: condition_specific::ID,
+        run: condition_specific::run,
     },
 ];
 
@@ -169,6 +213,23 @@ impl<E> Desk<'_, E> {
         Ok(())
     }
 
+    /// Edges that a stage of this analysis alone wrote, where it did.
+    pub fn edges(&self, kind: impl Into<EdgeKind>) -> Result<Option<EdgeMatrix>> {
+        let file = self.run.file(names::edges(kind.into()));
+        Ok(match file.exists() {
+            true => Some(scfm_io::read_edges(&file)?.0),
+            false => None,
+        })
+    }
+
+    /// The run of another context that this one looks at, where it has one.
+    pub fn other(&self, context: &str) -> Result<Option<OtherRun>> {
+        let folder = self.record.others.get(context);
+        folder
+            .map(|name| OtherRun::open(&self.run.file("..").join(name)))
+            .transpose()
+    }
+
     /// Registers every test of the analysis as undefined for one reason.
     pub fn undefined_all(&mut self, analysis: &str, reason: &str) -> Result<()> {
         let planned = Plan::embedded()
@@ -204,6 +265,16 @@ impl Desk<'_> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// How perturbations are evaluated.
+fn evaluation_params(parameters: &Parameters) -> EvaluationParams {
+    EvaluationParams {
+        min_positives: parameters.min_positives,
+        min_negatives: parameters.min_negatives,
+        n_bootstrap: parameters.bootstrap,
+        ..EvaluationParams::default()
     }
 }
 

@@ -24,7 +24,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         correlation: correlation.view(),
         codetection: Some(codetection.view()),
     };
-    let params = params(desk);
+    let params = super::evaluation_params(&desk.record.context.parameters);
     let result = perturbation_first(scores, responses, params, desk.seeds(), ID)?;
 
     desk.test(
@@ -84,16 +84,6 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     layers(desk, &correlation, &codetection, params)?;
     desk.blocks.push(Block::Ledger(result.ledger));
     Ok(())
-}
-
-fn params(desk: &Desk<'_>) -> EvaluationParams {
-    let parameters = &desk.record.context.parameters;
-    EvaluationParams {
-        min_positives: parameters.min_positives,
-        min_negatives: parameters.min_negatives,
-        n_bootstrap: parameters.bootstrap,
-        ..EvaluationParams::default()
-    }
 }
 
 /// Attention of fewer control cells against responses called by Mann-Whitney at a lower threshold.

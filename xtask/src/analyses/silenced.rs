@@ -161,6 +161,9 @@ impl Bench {
     /// Changes of the loss under a series, by half where heads are ranked; halves whose intervention is too small are left
     /// out. Or why there are none.
     pub fn changes(&self, series: &str, draw: usize) -> Result<TargetChanges, String> {
+        if !self.ablation.predicts() {
+            return Err("the model cannot be asked for hidden genes".to_owned());
+        }
         let judged = self.large_enough(self.conditions(series, draw), series)?;
         Ok(of_seen(&judged))
     }

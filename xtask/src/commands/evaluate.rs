@@ -1,6 +1,7 @@
 //! `evaluate`: the main job, from a checkpoint and an h5ad to a verdict.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -24,38 +25,34 @@ use crate::{edge_source, memory, run_folder};
 const INCOMPLETE: u8 = 3;
 
 pub fn run(args: &EvaluateArgs, backend: Backend, progress: Progress) -> Result<ExitCode> {
+    if args.all {
+        return super::evaluate_all::run(args, backend, progress);
+    }
     let start = Instant::now();
     let context = match (&args.context, &args.cell_type) {
         (Some(context), _) => Context::load(context)?,
         (None, Some(cell_type)) => Context::of_cell_type(cell_type, args.modality.as_deref())?,
-        (None, None) => unreachable!("clap asks for one of the two"),
+        (None, None) => unreachable!("clap asks for one of them"),
     };
-    let chosen = analyses::select(&args.analyses)?;
+    let order = Order::of(args, backend)?;
     let inputs = Inputs::resolve(&context, args)?;
     for line in inputs.embedded_in_words() {
         println!("{line}");
     }
-    let order = Order {
-        chosen,
-        seed: args.seed,
-        orientation: args.orientation,
-        limits: ReadLimits {
-            memory_budget: memory::budget(args.memory)?,
-            backend,
-        },
-        out: &args.out,
-        resume: !args.no_resume,
-        dry_run: args.dry_run,
-    };
-    let Some(n_not_run) = carry_out(&inputs, &order, progress)? else {
+    let Some(finished) = carry_out(&inputs, &order, progress)? else {
         return Ok(ExitCode::SUCCESS);
     };
     progress.say(format!("done in {:.1} s", start.elapsed().as_secs_f64()));
-    Ok(if args.strict && n_not_run > 0 {
+    Ok(exit_code(args, finished.n_not_run))
+}
+
+/// 3 where `--strict` is given and something that was asked for could not run.
+pub fn exit_code(args: &EvaluateArgs, n_not_run: usize) -> ExitCode {
+    if args.strict && n_not_run > 0 {
         ExitCode::from(INCOMPLETE)
     } else {
         ExitCode::SUCCESS
-    })
+    }
 }
 
 /// What is asked of a run, beside its inputs.
@@ -67,12 +64,40 @@ pub struct Order<'a> {
     pub limits: ReadLimits,
     pub out: &'a Path,
     pub resume: bool,
+    /// Runs of other contexts that may be looked at: their folders in `out`, by context.
+    pub others: BTreeMap<String, String>,
     pub dry_run: bool,
 }
 
-/// Computes the stages that are missing, runs the analyses, writes and prints the conclusions. Returns how many
-/// confirmatory tests could not run, nothing where the run was only estimated.
-pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Result<Option<usize>> {
+impl<'a> Order<'a> {
+    /// What the arguments ask for.
+    pub fn of(args: &'a EvaluateArgs, backend: Backend) -> Result<Self> {
+        Ok(Self {
+            chosen: analyses::select(&args.analyses)?,
+            seed: args.seed,
+            orientation: args.orientation,
+            limits: ReadLimits {
+                memory_budget: memory::budget(args.memory)?,
+                backend,
+            },
+            out: &args.out,
+            resume: !args.no_resume,
+            others: BTreeMap::new(),
+            dry_run: args.dry_run,
+        })
+    }
+}
+
+/// A run that came to its end.
+pub struct Finished {
+    pub folder: PathBuf,
+    /// Confirmatory tests of the chosen analyses that could not run.
+    pub n_not_run: usize,
+}
+
+/// Computes the stages that are missing, runs the analyses, writes and prints the conclusions. Returns nothing where the
+/// run was only estimated.
+pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Result<Option<Finished>> {
     let bench = Workbench::open(
         inputs,
         Seeds::new(order.seed),
@@ -104,7 +129,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
         bench.estimate(&RunFolder::peek(path, order.resume), &key, &order.chosen)?;
         return Ok(None);
     }
-    let run = RunFolder::create(path, order.resume)?;
+    let run = RunFolder::create(path.clone(), order.resume)?;
     let (n_layers, n_heads) = bench.source.depth();
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -122,6 +147,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
         n_edge_cells: bench.controls.edges.len(),
         controls_shared: bench.controls.shared,
         list,
+        others: order.others.clone(),
         inputs: bench.files.clone(),
         context: inputs.context.clone(),
     };
@@ -142,5 +168,8 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
     println!("{verdict}");
     println!("{correction}");
     println!("report: {}", run.file("report.html").display());
-    Ok(Some(n_not_run))
+    Ok(Some(Finished {
+        folder: path,
+        n_not_run,
+    }))
 }

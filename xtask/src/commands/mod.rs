@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod ci;
 pub mod evaluate;
+mod evaluate_all;
 pub mod extract;
 pub mod fixtures;
 pub mod import;

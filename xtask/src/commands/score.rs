@@ -107,6 +107,7 @@ fn on_screen(args: &ScoreArgs, data: &Path, backend: Backend, progress: Progress
     let chosen = analyses::select(&args.analyses)?;
     let inputs = Inputs::of_list(context, data, args)?;
     let order = Order {
+        others: BTreeMap::new(),
         chosen,
         seed: args.seed,
         orientation: Orientation::default(),
@@ -177,6 +178,7 @@ fn record(
         inputs.insert("universe".to_owned(), input(Path::new(&args.universe))?);
     }
     Ok(RunRecord {
+        others: BTreeMap::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: args.seed,
         orientation: "as listed".to_owned(),

@@ -28,7 +28,8 @@ impl Workbench<'_> {
         let panel = &read_panel(run)?;
         let mut reader = self.reader(model, panel)?;
         let rows = self.ablation_rows();
-        let (cells, _) = self.cells_of_model(&mut reader, &rows)?;
+        let counts = self.read(&rows, &self.genes.map)?;
+        let (cells, _) = self.cells_of(&mut reader, &counts, &rows)?;
         let plan = self.conditions(run, model.depth())?;
         let mut files = self.altered_edges(run, panel, &reader, &cells, &plan)?;
         let read = self.hidden_genes(run, panel, &reader, &cells, &plan)?;
@@ -152,6 +153,11 @@ impl Workbench<'_> {
         };
         let read = reader.masked_under(cells, &conditions, panel.len(), hidden, |done| bar.set(done))?;
         bar.finish();
+        if let Some(reason) = &read.mute {
+            self.progress.say(format!(
+                "hidden genes: the model cannot be asked for them: {reason}"
+            ));
+        }
         Ok(read)
     }
 }

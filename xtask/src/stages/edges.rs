@@ -3,7 +3,7 @@
 use anyhow::Result;
 use scfm_attention::AbsentPairs;
 use scfm_baselines::{codetection, spearman_edges};
-use scfm_core::{EdgeKind, EdgeMatrix, Layer, Ledger, Measure, ModelEdge};
+use scfm_core::{CountMatrix, EdgeKind, EdgeMatrix, Layer, Ledger, Measure, ModelEdge};
 use scfm_io::{Metadata, write_edges, write_pair_counts};
 
 use super::{Workbench, missing_gene};
@@ -51,7 +51,7 @@ impl Workbench<'_> {
     pub(super) fn attention(&self, run: &RunFolder, model: &Model) -> Result<Vec<String>> {
         let panel = &read_panel(run)?;
         let mut reader = self.reader(model, panel)?;
-        let (cells, mut ledger) = self.cells_of_model(&mut reader, &self.controls.edges)?;
+        let (cells, mut ledger) = self.model_cells(&mut reader)?;
         let tokens = self.genes.tokens_of(panel)?;
         let bar = self.progress.bar("attention", cells.len());
         let of_baseline = |cell: usize| {
@@ -96,11 +96,20 @@ impl Workbench<'_> {
         Ok(files)
     }
 
-    /// Cells as the model reads them: of all that edges come from, or of some of their rows.
-    pub(super) fn cells_of_model(&self, reader: &mut Reader, rows: &[usize]) -> Result<(Cells, Ledger)> {
+    /// The control cells for edges as the model reads them, and what was lost of them.
+    pub(super) fn model_cells(&self, reader: &mut Reader) -> Result<(Cells, Ledger)> {
+        self.cells_of(reader, self.edge_cells()?, &self.controls.edges)
+    }
+
+    /// Cells of `rows`, whose counts over all genes are given, as the model reads them.
+    pub(super) fn cells_of(
+        &self,
+        reader: &mut Reader,
+        counts: &CountMatrix,
+        rows: &[usize],
+    ) -> Result<(Cells, Ledger)> {
         match &self.inputs.context.model.scgpt.binned_layer {
-            None if rows == self.controls.edges => reader.cells(self.edge_cells()?, rows),
-            None => reader.cells(&self.read(rows, &self.genes.map)?, rows),
+            None => reader.cells(counts, rows),
             Some(layer) => {
                 let layer = self.screen.matrix(layer)?;
                 let bins = self.screen.h5ad.cells(&layer, rows, &self.genes.map)?;
@@ -144,6 +153,9 @@ pub(super) fn described(kind: EdgeKind, metadata: &[(String, String)]) -> Metada
     let mut metadata = metadata.to_vec();
     if let EdgeKind::Model(edge) = kind {
         metadata.extend(fingerprint::of_edge(edge));
+    }
+    if let EdgeKind::MeanContextCosine(layer) = kind {
+        metadata.extend(fingerprint::of_mean_contexts(layer));
     }
     metadata
 }

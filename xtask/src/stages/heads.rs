@@ -30,7 +30,7 @@ impl Workbench<'_> {
         let panel = &read_panel(run)?;
         let sources = self.sources(run, panel)?;
         let mut reader = self.reader(model, panel)?;
-        let (cells, _) = self.cells_of_model(&mut reader, &self.controls.edges)?;
+        let (cells, _) = self.model_cells(&mut reader)?;
         let (sources, targets) = (self.genes.tokens_of(&sources)?, self.genes.tokens_of(panel)?);
         let (n_layers, n_heads) = model.depth();
         let pairs = (sources.panel().len() * targets.panel().len()) as u64;

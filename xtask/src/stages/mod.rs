@@ -1,11 +1,17 @@
-//! The stages of an evaluation: panel, attention, correlation, features, responses. Each writes files and returns
-//! nothing; [`crate::evidence`] reads them.
+//! The stages of an evaluation: panel, attention, correlation, features, responses, and those that single analyses ask
+//! the model by. Each writes files and returns nothing; [`crate::evidence`] reads them.
 
 mod ablation;
 mod edges;
+mod grid;
 mod heads;
+mod hidden_genes;
+mod knock_out;
+pub mod mediation;
 mod panel;
+mod pseudo_screens;
 mod responses;
+mod value_edges;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -29,57 +35,86 @@ use crate::run_folder::{Key, RunFolder};
 use crate::screen::{Genes, ScreenFile, nameable};
 
 /// Versions of the stages' code; raised when a stage's result changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The streams of what is drawn for ablations.
 const ABLATION: &str = "ablation";
 
-/// A stage: its name, the analyses that it is for, all where there are none, and the code that writes its files and returns
-/// their paths inside the run folder.
+/// A step whose files are stored.
 struct Stage {
     name: &'static str,
-    of: &'static [&'static str],
+    /// The analyses that alone need it; it is for all where there are none.
+    only_for: &'static [&'static str],
+    /// Writes its files and returns their paths inside the run folder.
     compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
 }
 
 impl Stage {
-    const fn of_all(
+    const fn for_all(
         name: &'static str,
         compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
     ) -> Self {
         Self {
             name,
-            of: &[],
+            only_for: &[],
             compute,
         }
     }
 
-    fn is_needed(&self, chosen: &[&str], source: &EdgeSource) -> bool {
-        // What only some ask for is of the model's parts, which a list does not have.
-        self.of.is_empty() || (source.list().is_none() && self.of.iter().any(|id| chosen.contains(id)))
+    fn is_needed(&self, chosen: &[&str]) -> bool {
+        self.only_for.is_empty() || self.only_for.iter().any(|id| chosen.contains(id))
     }
 }
 
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of one lifetime of the workbench is no function of any"
+)]
 const STAGES: &[Stage] = &[
-    Stage::of_all("panel", |bench, run| bench.choose_panel(run)),
-    Stage::of_all("attention", |bench, run| bench.edges(run)),
-    Stage::of_all("correlation", |bench, run| bench.correlation(run)),
-    Stage::of_all("features", |bench, run| bench.features(run)),
-    Stage::of_all("responses", |bench, run| bench.responses(run)),
-    Stage::of_all("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage::for_all("panel", |bench, run| bench.choose_panel(run)),
+    Stage::for_all("attention", |bench, run| bench.edges(run)),
+    Stage::for_all("correlation", |bench, run| bench.correlation(run)),
+    Stage::for_all("features", |bench, run| bench.features(run)),
+    Stage::for_all("responses", |bench, run| bench.responses(run)),
+    Stage::for_all("guide-nulls", |bench, run| bench.guide_nulls(run)),
+    Stage {
+        name: "pseudo-screens",
+        only_for: &["perturbation-first"],
+        compute: |bench, run| bench.pseudo_screens(run),
+    },
+    Stage {
+        name: "parameter-grid",
+        only_for: &["parameter-sensitivity"],
+        compute: |bench, run| bench.parameter_grid(run),
+    },
+    Stage {
+        name: "value-edges",
+        only_for: &["value-weighted"],
+        compute: |bench, run| bench.value_edges(run),
+    },
     Stage {
         name: "heads",
-        of: analyses::OF_HEADS,
+        only_for: analyses::OF_HEADS,
         compute: |bench, run| bench.heads(run),
     },
     Stage {
         name: "head-ranking",
-        of: analyses::OF_ABLATION,
+        only_for: analyses::OF_ABLATION,
         compute: |bench, run| bench.head_ranking(run),
     },
     Stage {
         name: "ablation",
-        of: analyses::OF_ABLATION,
+        only_for: analyses::OF_ABLATION,
         compute: |bench, run| bench.ablation(run),
+    },
+    Stage {
+        name: "mediation",
+        only_for: &["mediation-bias"],
+        compute: |bench, run| bench.mediation(run),
+    },
+    Stage {
+        name: "knock-out",
+        only_for: &["condition-specific"],
+        compute: |bench, run| bench.knock_out(run),
     },
 ];
 /// Cells that are timed for an estimate.
@@ -221,7 +256,7 @@ impl<'a> Workbench<'a> {
 
     /// Computes every stage that the `chosen` analyses need and whose result `run` does not hold yet under `key`.
     pub fn compute(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
-        for stage in self.needed(chosen) {
+        for stage in STAGES.iter().filter(|stage| stage.is_needed(chosen)) {
             run.stage(stage.name, &stage_key(stage.name, key), || {
                 (stage.compute)(self, run)
             })
@@ -230,16 +265,10 @@ impl<'a> Workbench<'a> {
         Ok(())
     }
 
-    fn needed<'s>(&'s self, chosen: &'s [&str]) -> impl Iterator<Item = &'static Stage> + 's {
-        STAGES
-            .iter()
-            .filter(|stage| stage.is_needed(chosen, &self.source))
-    }
-
     /// Says what [`Workbench::compute`] would do and what it would cost, from the time that a few cells take.
     pub fn estimate(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
         let mut missing = Vec::new();
-        for stage in self.needed(chosen) {
+        for stage in STAGES.iter().filter(|stage| stage.is_needed(chosen)) {
             let done = run.is_done(stage.name, &stage_key(stage.name, key));
             println!(
                 "  {:<12} {}",

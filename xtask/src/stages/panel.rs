@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use scfm_baselines::gene_features;
-use scfm_core::{Column, GeneId, Table};
+use scfm_core::{Column, GeneId, Panel, Table};
 use scfm_perturb::highly_variable;
 
 use super::{Workbench, missing_gene};
@@ -24,7 +24,28 @@ impl Workbench<'_> {
             self.parameters().hvg,
             &perturbed,
         )?;
+        let natural = match perturbed.is_empty() {
+            true => chosen.panel.clone(),
+            false => {
+                highly_variable(
+                    self.edge_cells()?,
+                    &self.genes.vocabulary(),
+                    self.parameters().hvg,
+                    &[],
+                )?
+                .panel
+            }
+        };
         let genes = self.genes.map.panel();
+        let among = |panel: &Panel| {
+            Column::flags(
+                genes
+                    .genes()
+                    .iter()
+                    .map(|gene| panel.contains(gene.as_str()))
+                    .collect::<Vec<_>>(),
+            )
+        };
         let table = Table::new(genes.len())
             .with("gene", Column::text(genes.genes()))?
             .with("ensembl_id", Column::Text(self.genes.ensembl.clone()))?
@@ -39,15 +60,8 @@ impl Workbench<'_> {
                         .collect(),
                 ),
             )?
-            .with(
-                "in_panel",
-                Column::flags(
-                    genes
-                        .genes()
-                        .iter()
-                        .map(|gene| chosen.panel.contains(gene.as_str())),
-                ),
-            )?;
+            .with("in_panel", among(&chosen.panel))?
+            .with("highly_variable", among(&natural))?;
         let mut ledger = self.genes.ledger.clone();
         ledger.extend(self.assignments.ledger());
         ledger.extend(chosen.ledger);

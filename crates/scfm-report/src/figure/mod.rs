@@ -4,6 +4,7 @@
 //! apart by people with any colour vision. The same input gives the same bytes.
 
 mod axis;
+mod curves;
 mod density;
 mod distribution;
 mod dose_response;
@@ -12,6 +13,7 @@ mod named_points;
 mod profile;
 
 pub use axis::{Measure, Scale};
+pub use curves::{Curve, curves};
 pub use density::pair_density;
 pub use distribution::{ScoreSet, auroc_distributions};
 pub use dose_response::{DosePoint, DoseSeries, dose_response};
@@ -174,6 +176,17 @@ mod tests {
             ),
             ("forest", forest(&effects, "ΔAUROC", Some(0.005))),
             (
+                "curves",
+                curves(
+                    &[Curve {
+                        name: "a < b & \"c\"",
+                        points: vec![(0.0, 0.3), (1.0, 0.2), (2.0, f64::NAN)],
+                    }],
+                    "λ",
+                    "share",
+                ),
+            ),
+            (
                 "density",
                 pair_density(&pairs, Measure::log("attention"), Measure::linear("|ρ|")),
             ),
@@ -233,6 +246,15 @@ mod tests {
             }]),
             layer_profile(&[], &[], None),
             forest(&[], "ΔAUROC", None),
+            curves(&[], "λ", "share"),
+            curves(
+                &[Curve {
+                    name: "not a number",
+                    points: vec![(f64::NAN, 1.0)],
+                }],
+                "λ",
+                "share",
+            ),
             pair_density(
                 &[(f32::NAN, 1.0), (0.0, 1.0)],
                 Measure::log("x"),

@@ -1,9 +1,11 @@
 //! The report: one HTML file that needs no network.
 
 mod analyses;
+mod comparison;
 mod page;
 mod tables;
 
+pub(crate) use comparison::comparison_page;
 use scfm_core::{Ledger, Table};
 
 use crate::{CorrectedRegistry, Figure, Plan, Verdict};

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cases import cases, oracles
 
-import curves, two_groups, one_sample, correlations, counts, columns  # noqa: E401, F401
+import curves, two_groups, one_sample, correlations, counts, columns, meta_analysis  # noqa: E401, F401
 
 here = Path(__file__).parent
 locked = dict(line.strip().split("==") for line in (here / "requirements.txt").open())

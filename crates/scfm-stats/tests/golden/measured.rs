@@ -346,6 +346,25 @@ fn curve(case: &Case) -> Option<Numbers> {
                 .map(named)
                 .into()
         }
+        "combine_effects" => {
+            let effects: Vec<(f64, f64)> = case
+                .floats("effects")
+                .into_iter()
+                .zip(case.floats("errors"))
+                .collect();
+            let combined = combine_effects(&effects, EffectKind::DeltaAuroc, "contexts").unwrap();
+            let mut numbers = test(&["statistic", "effect"], &combined.test);
+            numbers.extend(
+                [
+                    ("q", combined.q),
+                    ("i_squared", combined.i_squared),
+                    ("tau_squared", combined.tau_squared),
+                    ("ln_p heterogeneity", combined.p_heterogeneity.ln_p()),
+                ]
+                .map(named),
+            );
+            numbers
+        }
         "bca" => {
             let bootstrap = Bootstrap {
                 estimate: case.float("estimate"),
