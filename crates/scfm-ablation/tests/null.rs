@@ -154,8 +154,8 @@ fn edges_that_did_not_change_have_no_effect_and_reversed_ones_all_of_it() {
     );
 }
 
-/// One world of heads that matter to a different degree, ranked without looking: p of the trend, and p of Page's test with
-/// genes as blocks.
+/// One world of heads that matter to a different degree, few of them much, ranked without looking: p of the trend, and p of
+/// Page's test with genes as blocks.
 fn trends(world: u64) -> (f64, f64) {
     const HEADS: usize = 40;
     const DOSES: [usize; 3] = [2, 4, 8];
