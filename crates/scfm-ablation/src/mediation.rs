@@ -10,6 +10,9 @@ pub const PUBLISHED_QUANTILE: f64 = 1.96;
 /// Fewest runs from which it is said whether residuals differ from 0.
 const MIN_RUNS: usize = 6;
 
+/// A mean closer to 0 than this many standard errors may be none, and a ratio to it anything.
+pub const CLEAR: f64 = 2.0;
+
 /// A number per cell, summed up: mean, standard deviation over cells (divisor n − 1), number of cells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OverCells {
@@ -43,6 +46,11 @@ impl OverCells {
     /// Standard error of the mean; 0 for a single cell, as in the literature, where nothing is known of it.
     pub fn standard_error(self) -> f64 {
         self.std / (self.n.max(1) as f64).sqrt()
+    }
+
+    /// Whether the mean of two cells or more is [`CLEAR`] standard errors or more from 0.
+    pub fn is_clear(self) -> bool {
+        self.n >= 2 && self.mean != 0.0 && self.mean.abs() >= CLEAR * self.standard_error()
     }
 }
 
@@ -140,12 +148,6 @@ impl MediationRun {
             standard_error: error,
             n_cells: self.n_cells(),
         }
-    }
-
-    /// |TE| / SE(TE), infinite for a single cell: below about 2 the effect may be none, and a ratio to it anything. The
-    /// archive holds ratios of 207 and 331 that came about so.
-    pub fn total_in_errors(&self) -> f64 {
-        self.total.mean.abs() / self.total.standard_error()
     }
 
     fn n_cells(&self) -> usize {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use rayon::prelude::*;
 use scfm_ablation::{
-    CandidatePair, CellEffects, CellOf, Component, OverCells, PatchedCell, ReadOut, disjoint_pairs,
-    spread_cells,
+    CandidatePair, CellEffects, CellOf, Component, MediationRun, OverCells, PatchedCell, ReadOut,
+    disjoint_pairs, spread_cells, total_effect,
 };
 use scfm_core::{Column, Panel, Responses, Table};
 use scfm_grn::{Format, ReferenceNetwork};
@@ -20,6 +20,11 @@ use crate::run_folder::RunFolder;
 /// Names the random streams.
 const ANALYSIS: &str = "mediation-bias";
 
+/// Pairs whose total effect is looked at for each whose components are patched.
+const SCREENED_PER_PAIR: usize = 4;
+
+/// Nothing patched: pairs of which the total effect alone is known.
+pub const SCREENED: &str = "none";
 /// Heads and feed-forward steps one by one, patched at all places.
 pub const PARTS: &str = "parts";
 /// Attention and feed-forward step of each layer, patched at all places.
@@ -68,15 +73,32 @@ struct Mediation<'a> {
     reference: Option<ReferenceNetwork>,
 }
 
-/// A pair at a granularity, over cells.
-struct Run {
+/// A pair with the cells it is looked at in and its total effect there.
+struct Screened<'a> {
+    pair: &'a CandidatePair,
+    cells: &'a [usize],
+    total: OverCells,
+}
+
+/// A pair by name, and what is known of it.
+struct Named {
     source: String,
     target: String,
     in_reference: bool,
     responds: Option<bool>,
+}
+
+/// What of a cell is looked at.
+type Values = fn(&InCell) -> &[f64];
+
+/// A pair at a granularity, over cells.
+struct Run {
+    named: Named,
     granularity: &'static str,
+    total: OverCells,
     components: Vec<Component>,
-    effects: CellEffects,
+    /// None where nothing was patched.
+    effects: Option<CellEffects>,
     /// By component, its Shapley value in each cell; empty where components are not all there is.
     shapley: Vec<Vec<f64>>,
 }
@@ -100,13 +122,43 @@ impl Asker for Mediation<'_> {
         let in_panel = |column: usize| self.panel.contains(genes.gene(column).as_str());
         let places = expressed(read_out, cells, genes.len(), in_panel);
         let candidates = self.candidates(genes, &places);
-        let pairs = disjoint_pairs(candidates, parameters.mediation_pairs, parameters.mediation_cells);
-        let lists: Vec<Vec<usize>> = pairs.iter().map(|pair| pair.cells.clone()).collect();
-        let chosen = spread_cells(&lists, parameters.mediation_cells);
-        let jobs: Vec<(usize, usize)> = chosen
+        let n_screened = SCREENED_PER_PAIR * parameters.mediation_pairs;
+        let screened = disjoint_pairs(candidates, n_screened, parameters.mediation_cells);
+        let lists: Vec<Vec<usize>> = screened.iter().map(|pair| pair.cells.clone()).collect();
+        let cells_of = spread_cells(&lists, parameters.mediation_cells);
+        let place = |column: usize, cell: usize| {
+            let of_gene = &places[column];
+            let at = of_gene.binary_search_by_key(&cell, |&(cell, _)| cell);
+            of_gene[at.expect("a cell that expresses the gene")].1
+        };
+        // Of an effect that may be none there is nothing to share out, so pairs are chosen among those with one.
+        let totals: Vec<OverCells> = screened
+            .par_iter()
+            .zip(&cells_of)
+            .map(|(pair, of_pair)| {
+                let total = |&cell: &usize| {
+                    let (source, target) = (place(pair.source, cell), place(pair.target, cell));
+                    total_effect(read_out, &cells[cell], source, target)
+                };
+                let totals: Vec<f64> = of_pair.iter().map(total).collect::<Result<_, _>>()?;
+                Ok(OverCells::of(&totals))
+            })
+            .collect::<Result<_>>()?;
+        let screened: Vec<Screened<'_>> = screened
+            .iter()
+            .zip(&cells_of)
+            .zip(totals)
+            .map(|((pair, cells), total)| Screened { pair, cells, total })
+            .collect();
+        let pairs: Vec<&Screened<'_>> = screened
+            .iter()
+            .filter(|pair| pair.total.is_clear())
+            .take(parameters.mediation_pairs)
+            .collect();
+        let jobs: Vec<(usize, usize)> = pairs
             .iter()
             .enumerate()
-            .flat_map(|(pair, cells)| cells.iter().map(move |&cell| (pair, cell)))
+            .flat_map(|(pair, screened)| screened.cells.iter().map(move |&cell| (pair, cell)))
             .collect();
 
         let (parts, blocks) = (
@@ -121,12 +173,8 @@ impl Asker for Mediation<'_> {
         let found: Vec<InCell> = jobs
             .par_iter()
             .map(|&(pair, cell)| {
-                let place = |column: usize| {
-                    let of_gene = &places[column];
-                    let at = of_gene.binary_search_by_key(&cell, |&(cell, _)| cell);
-                    of_gene[at.expect("a cell that holds both genes")].1
-                };
-                let (source, target) = (place(pairs[pair].source), place(pairs[pair].target));
+                let of_pair = pairs[pair].pair;
+                let (source, target) = (place(of_pair.source, cell), place(of_pair.target, cell));
                 let patched = PatchedCell::new(read_out, &cells[cell], source, target)?;
                 let stream = |what| {
                     let index = (pair as u64) << 32 | cell as u64;
@@ -154,33 +202,39 @@ impl Asker for Mediation<'_> {
 
         let mut runs = Vec::new();
         let mut rest = found.as_slice();
-        for (pair, cells) in pairs.iter().zip(&chosen) {
-            let (of_pair, others) = rest.split_at(cells.len());
+        for chosen in &pairs {
+            let (of_pair, others) = rest.split_at(chosen.cells.len());
             rest = others;
-            let (source, target) = (genes.gene(pair.source), genes.gene(pair.target));
-            let run = |granularity,
-                       components: &[Component],
-                       effects: fn(&InCell) -> &[f64],
-                       shapley: Option<fn(&InCell) -> &[f64]>| Run {
-                source: source.to_string(),
-                target: target.to_string(),
-                in_reference: pair.rank <= KNOWN,
-                responds: self.responds(source.as_str(), target.as_str()),
+            let run = |granularity, components: &[Component], [effects, shapley]: [Option<Values>; 2]| Run {
+                named: self.named(genes, chosen.pair),
                 granularity,
+                total: OverCells::of(&of_pair.iter().map(|cell| cell.total).collect::<Vec<_>>()),
                 components: components.to_vec(),
-                effects: CellEffects {
+                effects: effects.map(|effects| CellEffects {
                     total: of_pair.iter().map(|cell| cell.total).collect(),
                     components: transposed(of_pair, components.len(), effects),
-                },
+                }),
                 shapley: shapley
-                    .map_or_else(Vec::new, |shapley| transposed(of_pair, components.len(), shapley)),
+                    .map_or_else(Vec::new, |values| transposed(of_pair, components.len(), values)),
             };
             runs.extend([
-                run(PARTS, &parts, |c| &c.parts, Some(|c| &c.shapley_of_parts)),
-                run(BLOCKS, &blocks, |c| &c.blocks, Some(|c| &c.shapley_of_blocks)),
-                run(AT_SOURCE, &parts, |c| &c.at_source, None),
+                run(PARTS, &parts, [Some(|c| &c.parts), Some(|c| &c.shapley_of_parts)]),
+                run(
+                    BLOCKS,
+                    &blocks,
+                    [Some(|c| &c.blocks), Some(|c| &c.shapley_of_blocks)],
+                ),
+                run(AT_SOURCE, &parts, [Some(|c| &c.at_source), None]),
             ]);
         }
+        runs.extend(screened.iter().map(|screened| Run {
+            named: self.named(genes, screened.pair),
+            granularity: SCREENED,
+            total: screened.total,
+            components: Vec::new(),
+            effects: None,
+            shapley: Vec::new(),
+        }));
         let words = [
             ("scfm.read_out", read_out.unit().to_owned()),
             ("scfm.silenced", read_out.silencing().to_owned()),
@@ -190,10 +244,23 @@ impl Asker for Mediation<'_> {
     }
 }
 
+/// With fewer pairs of the reference for each that is asked for, others are looked at too.
+const ENOUGH: usize = 40;
+
 /// The last rank of pairs that the reference network holds.
 const KNOWN: u8 = 2;
 
 impl Mediation<'_> {
+    fn named(&self, genes: &Panel, pair: &CandidatePair) -> Named {
+        let (source, target) = (genes.gene(pair.source), genes.gene(pair.target));
+        Named {
+            source: source.to_string(),
+            target: target.to_string(),
+            in_reference: pair.rank <= KNOWN,
+            responds: self.responds(source.as_str(), target.as_str()),
+        }
+    }
+
     /// Pairs of the reference whose target responds to the source's perturbation, then those with a perturbed source, then
     /// the rest of the reference; pairs that respond and are in no reference come last.
     fn candidates(&self, genes: &Panel, places: &[Vec<(usize, usize)>]) -> Vec<CandidatePair> {
@@ -220,7 +287,7 @@ impl Mediation<'_> {
             })
             .collect();
         // They may be many and are needed where the reference has too few.
-        if candidates.len() < 4 * self.bench.parameters().mediation_pairs {
+        if candidates.len() < ENOUGH * self.bench.parameters().mediation_pairs {
             let responding = self.responses.positive();
             let known: std::collections::BTreeSet<(usize, usize)> =
                 candidates.iter().map(|c| (c.source, c.target)).collect();
@@ -265,80 +332,82 @@ fn transposed(cells: &[InCell], n: usize, values: fn(&InCell) -> &[f64]) -> Vec<
 }
 
 fn runs_table(runs: &[Run]) -> Result<Table> {
-    let numbers = |of: &dyn Fn(&Run) -> f64| Column::numbers(runs.iter().map(of));
-    let residual = |run: &Run| run.effects.share_residual();
+    let numbers = |of: &dyn Fn(&Run) -> Option<f64>| {
+        Column::numbers(runs.iter().map(|run| of(run).unwrap_or(f64::NAN)))
+    };
+    let residual = |run: &Run| run.effects.as_ref()?.share_residual().ok();
     // As published: each cell's effects divided by its total effect, and their mean taken from the total effect itself.
-    let published = |run: &Run| published(run).published_residual();
+    let published = |run: &Run| Some(as_published(run.effects.as_ref()?).published_residual());
     Ok(Table::new(runs.len())
-        .with("source", Column::text(runs.iter().map(|r| &r.source)))?
-        .with("target", Column::text(runs.iter().map(|r| &r.target)))?
+        .with("source", Column::text(runs.iter().map(|r| &r.named.source)))?
+        .with("target", Column::text(runs.iter().map(|r| &r.named.target)))?
         .with("granularity", Column::text(runs.iter().map(|r| r.granularity)))?
-        .with("in_reference", Column::flags(runs.iter().map(|r| r.in_reference)))?
+        .with(
+            "in_reference",
+            Column::flags(runs.iter().map(|r| r.named.in_reference)),
+        )?
         .with(
             "responds",
-            Column::Bool(runs.iter().map(|r| r.responds).collect()),
+            Column::Bool(runs.iter().map(|r| r.named.responds).collect()),
         )?
+        .with("n_cells", Column::counts(runs.iter().map(|r| r.total.n)))?
+        .with("total", numbers(&|r| Some(r.total.mean)))?
+        .with("total_sd", numbers(&|r| Some(r.total.std)))?
+        .with("residual", numbers(&|r| Some(residual(r)?.value)))?
+        .with("residual_se", numbers(&|r| Some(residual(r)?.standard_error)))?
+        .with("published_residual", numbers(&|r| Some(published(r)?.value)))?
         .with(
-            "n_cells",
-            Column::counts(runs.iter().map(|r| r.effects.total.len())),
-        )?
-        .with("total", numbers(&|r| OverCells::of(&r.effects.total).mean))?
-        .with("total_sd", numbers(&|r| OverCells::of(&r.effects.total).std))?
-        .with(
-            "residual",
-            numbers(&|r| residual(r).map_or(f64::NAN, |r| r.value)),
-        )?
-        .with(
-            "residual_se",
-            numbers(&|r| residual(r).map_or(f64::NAN, |r| r.standard_error)),
-        )?
-        .with("published_residual", numbers(&|r| published(r).value))?
-        .with("published_residual_se", numbers(&|r| published(r).standard_error))?)
+            "published_residual_se",
+            numbers(&|r| Some(published(r)?.standard_error)),
+        )?)
 }
 
 /// The run with the components as the published code has them: shares formed in each cell.
-fn published(run: &Run) -> scfm_ablation::MediationRun {
-    let shares = run.effects.components.iter().map(|of_cells| {
+fn as_published(effects: &CellEffects) -> MediationRun {
+    let shares = effects.components.iter().map(|of_cells| {
         let shares: Vec<f64> = of_cells
             .iter()
-            .zip(&run.effects.total)
+            .zip(&effects.total)
             .map(|(effect, total)| if *total == 0.0 { *effect } else { effect / total })
             .collect();
         OverCells::of(&shares)
     });
-    scfm_ablation::MediationRun {
-        total: OverCells::of(&run.effects.total),
+    MediationRun {
+        total: OverCells::of(&effects.total),
         components: shares.collect(),
     }
 }
 
-fn components_table(runs: &[Run]) -> Result<Table> {
-    struct Row<'a> {
-        run: &'a Run,
-        component: Component,
-        effect: OverCells,
-        share: Option<OverCells>,
-        published: OverCells,
-        shapley: Option<OverCells>,
-    }
-    let rows: Vec<Row<'_>> = runs
-        .iter()
-        .flat_map(|run| {
-            let shares = run.effects.shares().ok();
-            let published = published(run).components;
-            let summary = run.effects.summary().components;
-            (0..run.components.len())
-                .map(|i| Row {
-                    run,
-                    component: run.components[i],
-                    effect: summary[i],
-                    share: shares.as_ref().map(|shares| shares[i]),
-                    published: published[i],
-                    shapley: run.shapley.get(i).map(|values| OverCells::of(values)),
-                })
-                .collect::<Vec<_>>()
+/// A component of a run.
+struct Row<'a> {
+    run: &'a Run,
+    component: Component,
+    effect: OverCells,
+    share: Option<OverCells>,
+    published: OverCells,
+    shapley: Option<OverCells>,
+}
+
+fn rows(run: &Run) -> Vec<Row<'_>> {
+    let Some(effects) = &run.effects else {
+        return Vec::new();
+    };
+    let shares = effects.shares().ok();
+    let (summary, published) = (effects.summary().components, as_published(effects).components);
+    (0..run.components.len())
+        .map(|i| Row {
+            run,
+            component: run.components[i],
+            effect: summary[i],
+            share: shares.as_ref().map(|shares| shares[i]),
+            published: published[i],
+            shapley: run.shapley.get(i).map(|values| OverCells::of(values)),
         })
-        .collect();
+        .collect()
+}
+
+fn components_table(runs: &[Run]) -> Result<Table> {
+    let rows: Vec<Row<'_>> = runs.iter().flat_map(rows).collect();
     let text = |of: &dyn Fn(&Row<'_>) -> String| Column::text(rows.iter().map(of));
     let numbers = |of: &dyn Fn(&Row<'_>) -> f64| Column::numbers(rows.iter().map(of));
     let head = |row: &Row<'_>| match row.component {
@@ -347,8 +416,8 @@ fn components_table(runs: &[Run]) -> Result<Table> {
     };
     let of = |summary: Option<OverCells>, value: fn(OverCells) -> f64| summary.map_or(f64::NAN, value);
     Ok(Table::new(rows.len())
-        .with("source", text(&|r| r.run.source.clone()))?
-        .with("target", text(&|r| r.run.target.clone()))?
+        .with("source", text(&|r| r.run.named.source.clone()))?
+        .with("target", text(&|r| r.run.named.target.clone()))?
         .with("granularity", text(&|r| r.run.granularity.to_owned()))?
         .with("component", text(&|r| r.component.to_string()))?
         .with(
