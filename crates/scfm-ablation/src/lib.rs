@@ -33,9 +33,7 @@ pub use agreement::{Agreement, MIN_SOURCES, MIN_TARGETS, PooledAgreement, Source
 pub use certificates::{BiasModel, LAMBDAS, certified_share, fragility_test, is_top_certified};
 pub use error::Error;
 pub use knock_out::{KnockOut, PARTS, hidden_part, knock_out_effects};
-pub use mediation::{
-    CLEAR, CellEffects, MediationRun, OverCells, PUBLISHED_QUANTILE, Residual, residual_test,
-};
+pub use mediation::{CellEffects, MediationRun, OverCells, PUBLISHED_QUANTILE, Residual, residual_test};
 pub use pairs::{CandidatePair, disjoint_pairs, spread_cells};
 pub use patching::{Component, PatchedCell, total_effect};
 pub use read_out::{CellOf, MaskedGene, MaskedValue, ReadOut};

@@ -91,6 +91,11 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
          1.96, one cell counting as without error",
         summary_table(&granularities)?,
     )?;
+    desk.show_table(
+        "Pairs that were patched, by single heads and feed-forward steps: total effect in units of the read-out, what \
+         components leave of it with its 95 % t interval over cells, and the lower bound of that",
+        pairs_table(&clear)?,
+    );
     let blocks: Vec<&Run> = of(BLOCKS).into_iter().filter(|run| run.is_clear()).collect();
     for (what, runs) in [
         ("attention and feed-forward steps of layers", &blocks),
@@ -361,7 +366,7 @@ fn say_what_was_done(desk: &mut Desk<'_>, stored: &Stored, screened: &[&Run], cl
         .fold(0.0, f64::max);
     if !unclear.is_empty() {
         desk.say(format!(
-            "Warning: of {} pairs that were looked at, {} have a total effect within two standard errors of 0. Ratios to such an \
+            "Warning: of {} pairs that were looked at, {} have a total effect whose 95 % t interval over cells holds 0. Ratios to such an \
              effect can be anything (here its error is up to {worst:.0} times the effect), so nothing is patched in them; the \
              archive of the published runs has ratios of 207 and 331 from them.",
             screened.len(),
@@ -385,6 +390,20 @@ fn ranking_agreement(run: &Run) -> Option<f64> {
     let single: Vec<f64> = run.components.iter().map(|c| c.share.mean.abs()).collect();
     let shapley: Vec<f64> = run.components.iter().map(|c| c.shapley.abs()).collect();
     spearman(&single, &shapley).ok().map(|test| test.effect)
+}
+
+fn pairs_table(runs: &[&Run]) -> Result<Table> {
+    let numbers = |of: &dyn Fn(&Run) -> f64| Column::numbers(runs.iter().map(|run| of(run)));
+    let ci = |run: &Run| run.residual.interval().ok();
+    Ok(Table::new(runs.len())
+        .with("pair", Column::text(runs.iter().map(|run| &run.name)))?
+        .with("n_cells", Column::counts(runs.iter().map(|run| run.total.n)))?
+        .with("total", numbers(&|run| run.total.mean))?
+        .with("total_se", numbers(&|run| run.total.standard_error()))?
+        .with("residual", numbers(&|run| run.residual.value))?
+        .with("ci_low", numbers(&|run| ci(run).map_or(f64::NAN, |ci| ci.low)))?
+        .with("ci_high", numbers(&|run| ci(run).map_or(f64::NAN, |ci| ci.high)))?
+        .with("bound", numbers(&Run::bound))?)
 }
 
 fn summary_table(granularities: &[(&str, Vec<&Run>)]) -> Result<Table> {

@@ -21,7 +21,7 @@ use crate::run_folder::RunFolder;
 const ANALYSIS: &str = "mediation-bias";
 
 /// Pairs whose total effect is looked at for each whose components are patched.
-const SCREENED_PER_PAIR: usize = 4;
+const SCREENED_PER_PAIR: usize = 6;
 
 /// Nothing patched: pairs of which the total effect alone is known.
 pub const SCREENED: &str = "none";
