@@ -35,6 +35,6 @@ pub use error::Error;
 pub use knock_out::{KnockOut, PARTS, hidden_part, knock_out_effects};
 pub use mediation::{CellEffects, MediationRun, OverCells, PUBLISHED_QUANTILE, Residual, residual_test};
 pub use pairs::{CandidatePair, disjoint_pairs, spread_cells};
-pub use patching::{Component, PatchedCell, total_effect};
+pub use patching::{Component, PatchedCell};
 pub use read_out::{CellOf, MaskedGene, MaskedValue, ReadOut};
 pub use shapley::{SampledShapley, SetFunction, sampled_shapley};

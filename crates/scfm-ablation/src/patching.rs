@@ -84,26 +84,6 @@ impl fmt::Display for Component {
     }
 }
 
-/// TE alone, for two runs of the model: what the source at one place is worth to the prediction of the target at another.
-///
-/// # Errors
-/// Those of the model.
-///
-/// # Panics
-/// Where a place is beyond the cell's tokens.
-pub fn total_effect<R: ReadOut>(
-    read_out: &R,
-    cell: &CellOf<R>,
-    source: usize,
-    target: usize,
-) -> Result<f64, Error> {
-    let gene = [(target, cell.as_ref().tokens[target])];
-    let clean = read_out.hide(cell, &[target]);
-    let removed = read_out.silence(&clean, source);
-    let predict = |cell| read_out.predict(cell, &gene, &Interventions::none());
-    Ok(predict(&clean)?[0] - predict(&removed)?[0])
-}
-
 /// A cell in which a source gene was silenced and the prediction of a target is looked at. Holds the activations of two
 /// runs, some 6 · L · S · D numbers.
 pub struct PatchedCell<'a, R: ReadOut> {

@@ -90,8 +90,8 @@ fn a_single_cell_is_not_tested_and_no_cell_is_divided_by_an_effect_of_0() {
         Err(Undefined::TooFew { n: 1, .. })
     ));
     let nothing = CellEffects {
-        total: vec![1.0, -1.0],
-        components: vec![vec![0.4, 0.1]],
+        total: vec![1e-6, -1e-5, 1.0],
+        components: vec![vec![0.4, 0.1, 0.2]],
     };
     assert!(matches!(
         nothing.share_residual(),
@@ -103,6 +103,13 @@ fn a_single_cell_is_not_tested_and_no_cell_is_divided_by_an_effect_of_0() {
     };
     let residual = with_idle_cell.share_residual().unwrap();
     assert_eq!((residual.value, residual.standard_error), (0.5, 0.0));
+    // A source that helps in one cell and harms in another has a share of its effect, though no mean effect.
+    let both_ways = CellEffects {
+        total: vec![1.0, -1.0],
+        components: vec![vec![0.4, -0.4]],
+    };
+    assert!((both_ways.share_residual().unwrap().value - 0.6).abs() < 1e-12);
+    assert!(!both_ways.summary().total.is_clear());
 }
 
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
@@ -111,11 +118,11 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 
 /// A run of 8 cells with six components that leave the share `left` of the total effect on the average.
 fn simulated(rng: &mut ChaCha8Rng, left: f64) -> CellEffects {
-    let sign = if normal(rng) > 0.0 { 1.0 } else { -1.0 };
+    let mean = normal(rng);
     let mut total = Vec::new();
     let mut components = vec![Vec::new(); 6];
     for _ in 0..8 {
-        let effect = sign * (1.0 + 0.3 * normal(rng));
+        let effect = mean + normal(rng);
         total.push(effect);
         for (i, component) in components.iter_mut().enumerate() {
             let share = [0.5, 0.3, 0.1, 0.05, 0.04, 0.01][i] * (1.0 - left);

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use rayon::prelude::*;
 use scfm_ablation::{
-    CandidatePair, CellEffects, CellOf, Component, MediationRun, OverCells, PatchedCell, ReadOut,
-    disjoint_pairs, spread_cells, total_effect,
+    CandidatePair, CellEffects, CellOf, Component, MediationRun, OverCells, PatchedCell, ReadOut, Residual,
+    disjoint_pairs, spread_cells,
 };
 use scfm_core::{Column, Panel, Responses, Table};
 use scfm_grn::{Format, ReferenceNetwork};
@@ -20,11 +20,6 @@ use crate::run_folder::RunFolder;
 /// Names the random streams.
 const ANALYSIS: &str = "mediation-bias";
 
-/// Pairs whose total effect is looked at for each whose components are patched.
-const SCREENED_PER_PAIR: usize = 6;
-
-/// Nothing patched: pairs of which the total effect alone is known.
-pub const SCREENED: &str = "none";
 /// Heads and feed-forward steps one by one, patched at all places.
 pub const PARTS: &str = "parts";
 /// Attention and feed-forward step of each layer, patched at all places.
@@ -73,34 +68,21 @@ struct Mediation<'a> {
     reference: Option<ReferenceNetwork>,
 }
 
-/// A pair with the cells it is looked at in and its total effect there.
-struct Screened<'a> {
-    pair: &'a CandidatePair,
-    cells: &'a [usize],
-    total: OverCells,
-}
-
-/// A pair by name, and what is known of it.
-struct Named {
-    source: String,
-    target: String,
-    in_reference: bool,
-    responds: Option<bool>,
-}
-
 /// What of a cell is looked at.
 type Values = fn(&InCell) -> &[f64];
 
 /// A pair at a granularity, over cells.
 struct Run {
-    named: Named,
+    source: String,
+    target: String,
+    in_reference: bool,
+    responds: Option<bool>,
     granularity: &'static str,
-    total: OverCells,
     components: Vec<Component>,
-    /// None where nothing was patched.
-    effects: Option<CellEffects>,
-    /// By component, its Shapley value in each cell; empty where components are not all there is.
-    shapley: Vec<Vec<f64>>,
+    /// What each component restores alone.
+    effects: CellEffects,
+    /// Shapley values; none where components are not all there is.
+    shapley: Option<CellEffects>,
 }
 
 /// What was found in one cell of a pair.
@@ -122,44 +104,19 @@ impl Asker for Mediation<'_> {
         let in_panel = |column: usize| self.panel.contains(genes.gene(column).as_str());
         let places = expressed(read_out, cells, genes.len(), in_panel);
         let candidates = self.candidates(genes, &places);
-        let n_screened = SCREENED_PER_PAIR * parameters.mediation_pairs;
-        let screened = disjoint_pairs(candidates, n_screened, parameters.mediation_cells);
-        let lists: Vec<Vec<usize>> = screened.iter().map(|pair| pair.cells.clone()).collect();
+        let pairs = disjoint_pairs(candidates, parameters.mediation_pairs, parameters.mediation_cells);
+        let lists: Vec<Vec<usize>> = pairs.iter().map(|pair| pair.cells.clone()).collect();
         let cells_of = spread_cells(&lists, parameters.mediation_cells);
+        let jobs: Vec<(usize, usize)> = cells_of
+            .iter()
+            .enumerate()
+            .flat_map(|(pair, cells)| cells.iter().map(move |&cell| (pair, cell)))
+            .collect();
         let place = |column: usize, cell: usize| {
             let of_gene = &places[column];
             let at = of_gene.binary_search_by_key(&cell, |&(cell, _)| cell);
             of_gene[at.expect("a cell that expresses the gene")].1
         };
-        // Of an effect that may be none there is nothing to share out, so pairs are chosen among those with one.
-        let totals: Vec<OverCells> = screened
-            .par_iter()
-            .zip(&cells_of)
-            .map(|(pair, of_pair)| {
-                let total = |&cell: &usize| {
-                    let (source, target) = (place(pair.source, cell), place(pair.target, cell));
-                    total_effect(read_out, &cells[cell], source, target)
-                };
-                let totals: Vec<f64> = of_pair.iter().map(total).collect::<Result<_, _>>()?;
-                Ok(OverCells::of(&totals))
-            })
-            .collect::<Result<_>>()?;
-        let screened: Vec<Screened<'_>> = screened
-            .iter()
-            .zip(&cells_of)
-            .zip(totals)
-            .map(|((pair, cells), total)| Screened { pair, cells, total })
-            .collect();
-        let pairs: Vec<&Screened<'_>> = screened
-            .iter()
-            .filter(|pair| pair.total.is_clear())
-            .take(parameters.mediation_pairs)
-            .collect();
-        let jobs: Vec<(usize, usize)> = pairs
-            .iter()
-            .enumerate()
-            .flat_map(|(pair, screened)| screened.cells.iter().map(move |&cell| (pair, cell)))
-            .collect();
 
         let (parts, blocks) = (
             Component::parts(read_out.model()),
@@ -173,7 +130,7 @@ impl Asker for Mediation<'_> {
         let found: Vec<InCell> = jobs
             .par_iter()
             .map(|&(pair, cell)| {
-                let of_pair = pairs[pair].pair;
+                let of_pair = &pairs[pair];
                 let (source, target) = (place(of_pair.source, cell), place(of_pair.target, cell));
                 let patched = PatchedCell::new(read_out, &cells[cell], source, target)?;
                 let stream = |what| {
@@ -202,39 +159,32 @@ impl Asker for Mediation<'_> {
 
         let mut runs = Vec::new();
         let mut rest = found.as_slice();
-        for chosen in &pairs {
-            let (of_pair, others) = rest.split_at(chosen.cells.len());
+        for (pair, cells) in pairs.iter().zip(&cells_of) {
+            let (of_pair, others) = rest.split_at(cells.len());
             rest = others;
-            let run = |granularity, components: &[Component], [effects, shapley]: [Option<Values>; 2]| Run {
-                named: self.named(genes, chosen.pair),
-                granularity,
-                total: OverCells::of(&of_pair.iter().map(|cell| cell.total).collect::<Vec<_>>()),
-                components: components.to_vec(),
-                effects: effects.map(|effects| CellEffects {
+            let (source, target) = (genes.gene(pair.source), genes.gene(pair.target));
+            let run = |granularity, components: &[Component], effects: Values, shapley: Option<Values>| {
+                let of = |values| CellEffects {
                     total: of_pair.iter().map(|cell| cell.total).collect(),
-                    components: transposed(of_pair, components.len(), effects),
-                }),
-                shapley: shapley
-                    .map_or_else(Vec::new, |values| transposed(of_pair, components.len(), values)),
+                    components: transposed(of_pair, components.len(), values),
+                };
+                Run {
+                    source: source.to_string(),
+                    target: target.to_string(),
+                    in_reference: pair.rank <= KNOWN,
+                    responds: self.responds(source.as_str(), target.as_str()),
+                    granularity,
+                    components: components.to_vec(),
+                    effects: of(effects),
+                    shapley: shapley.map(of),
+                }
             };
             runs.extend([
-                run(PARTS, &parts, [Some(|c| &c.parts), Some(|c| &c.shapley_of_parts)]),
-                run(
-                    BLOCKS,
-                    &blocks,
-                    [Some(|c| &c.blocks), Some(|c| &c.shapley_of_blocks)],
-                ),
-                run(AT_SOURCE, &parts, [Some(|c| &c.at_source), None]),
+                run(PARTS, &parts, |c| &c.parts, Some(|c| &c.shapley_of_parts)),
+                run(BLOCKS, &blocks, |c| &c.blocks, Some(|c| &c.shapley_of_blocks)),
+                run(AT_SOURCE, &parts, |c| &c.at_source, None),
             ]);
         }
-        runs.extend(screened.iter().map(|screened| Run {
-            named: self.named(genes, screened.pair),
-            granularity: SCREENED,
-            total: screened.total,
-            components: Vec::new(),
-            effects: None,
-            shapley: Vec::new(),
-        }));
         let words = [
             ("scfm.read_out", read_out.unit().to_owned()),
             ("scfm.silenced", read_out.silencing().to_owned()),
@@ -251,16 +201,6 @@ const ENOUGH: usize = 40;
 const KNOWN: u8 = 2;
 
 impl Mediation<'_> {
-    fn named(&self, genes: &Panel, pair: &CandidatePair) -> Named {
-        let (source, target) = (genes.gene(pair.source), genes.gene(pair.target));
-        Named {
-            source: source.to_string(),
-            target: target.to_string(),
-            in_reference: pair.rank <= KNOWN,
-            responds: self.responds(source.as_str(), target.as_str()),
-        }
-    }
-
     /// Pairs of the reference whose target responds to the source's perturbation, then those with a perturbed source, then
     /// the rest of the reference; pairs that respond and are in no reference come last.
     fn candidates(&self, genes: &Panel, places: &[Vec<(usize, usize)>]) -> Vec<CandidatePair> {
@@ -332,34 +272,31 @@ fn transposed(cells: &[InCell], n: usize, values: fn(&InCell) -> &[f64]) -> Vec<
 }
 
 fn runs_table(runs: &[Run]) -> Result<Table> {
-    let numbers = |of: &dyn Fn(&Run) -> Option<f64>| {
-        Column::numbers(runs.iter().map(|run| of(run).unwrap_or(f64::NAN)))
-    };
-    let residual = |run: &Run| run.effects.as_ref()?.share_residual().ok();
+    let numbers = |of: &dyn Fn(&Run) -> f64| Column::numbers(runs.iter().map(of));
+    let total = |run: &Run| OverCells::of(&run.effects.total);
+    let residual =
+        |run: &Run, value: fn(Residual) -> f64| run.effects.share_residual().map_or(f64::NAN, value);
     // As published: each cell's effects divided by its total effect, and their mean taken from the total effect itself.
-    let published = |run: &Run| Some(as_published(run.effects.as_ref()?).published_residual());
+    let published = |run: &Run| as_published(&run.effects).published_residual();
     Ok(Table::new(runs.len())
-        .with("source", Column::text(runs.iter().map(|r| &r.named.source)))?
-        .with("target", Column::text(runs.iter().map(|r| &r.named.target)))?
+        .with("source", Column::text(runs.iter().map(|r| &r.source)))?
+        .with("target", Column::text(runs.iter().map(|r| &r.target)))?
         .with("granularity", Column::text(runs.iter().map(|r| r.granularity)))?
-        .with(
-            "in_reference",
-            Column::flags(runs.iter().map(|r| r.named.in_reference)),
-        )?
+        .with("in_reference", Column::flags(runs.iter().map(|r| r.in_reference)))?
         .with(
             "responds",
-            Column::Bool(runs.iter().map(|r| r.named.responds).collect()),
+            Column::Bool(runs.iter().map(|r| r.responds).collect()),
         )?
-        .with("n_cells", Column::counts(runs.iter().map(|r| r.total.n)))?
-        .with("total", numbers(&|r| Some(r.total.mean)))?
-        .with("total_sd", numbers(&|r| Some(r.total.std)))?
-        .with("residual", numbers(&|r| Some(residual(r)?.value)))?
-        .with("residual_se", numbers(&|r| Some(residual(r)?.standard_error)))?
-        .with("published_residual", numbers(&|r| Some(published(r)?.value)))?
         .with(
-            "published_residual_se",
-            numbers(&|r| Some(published(r)?.standard_error)),
-        )?)
+            "n_cells",
+            Column::counts(runs.iter().map(|r| r.effects.total.len())),
+        )?
+        .with("total", numbers(&|r| total(r).mean))?
+        .with("total_sd", numbers(&|r| total(r).std))?
+        .with("residual", numbers(&|r| residual(r, |r| r.value)))?
+        .with("residual_se", numbers(&|r| residual(r, |r| r.standard_error)))?
+        .with("published_residual", numbers(&|r| published(r).value))?
+        .with("published_residual_se", numbers(&|r| published(r).standard_error))?)
 }
 
 /// The run with the components as the published code has them: shares formed in each cell.
@@ -386,22 +323,27 @@ struct Row<'a> {
     share: Option<OverCells>,
     published: OverCells,
     shapley: Option<OverCells>,
+    shapley_share: Option<OverCells>,
 }
 
 fn rows(run: &Run) -> Vec<Row<'_>> {
-    let Some(effects) = &run.effects else {
-        return Vec::new();
-    };
-    let shares = effects.shares().ok();
-    let (summary, published) = (effects.summary().components, as_published(effects).components);
+    let shares = run.effects.shares().ok();
+    let (effects, published) = (
+        run.effects.summary().components,
+        as_published(&run.effects).components,
+    );
+    let shapley = run.shapley.as_ref().map(|values| values.summary().components);
+    let shapley_shares = run.shapley.as_ref().and_then(|values| values.shares().ok());
+    let at = |values: &Option<Vec<OverCells>>, i: usize| values.as_ref().map(|values| values[i]);
     (0..run.components.len())
         .map(|i| Row {
             run,
             component: run.components[i],
-            effect: summary[i],
-            share: shares.as_ref().map(|shares| shares[i]),
+            effect: effects[i],
+            share: at(&shares, i),
             published: published[i],
-            shapley: run.shapley.get(i).map(|values| OverCells::of(values)),
+            shapley: at(&shapley, i),
+            shapley_share: at(&shapley_shares, i),
         })
         .collect()
 }
@@ -416,8 +358,8 @@ fn components_table(runs: &[Run]) -> Result<Table> {
     };
     let of = |summary: Option<OverCells>, value: fn(OverCells) -> f64| summary.map_or(f64::NAN, value);
     Ok(Table::new(rows.len())
-        .with("source", text(&|r| r.run.named.source.clone()))?
-        .with("target", text(&|r| r.run.named.target.clone()))?
+        .with("source", text(&|r| r.run.source.clone()))?
+        .with("target", text(&|r| r.run.target.clone()))?
         .with("granularity", text(&|r| r.run.granularity.to_owned()))?
         .with("component", text(&|r| r.component.to_string()))?
         .with(
@@ -433,5 +375,10 @@ fn components_table(runs: &[Run]) -> Result<Table> {
         .with("published_share", numbers(&|r| r.published.mean))?
         .with("published_share_sd", numbers(&|r| r.published.std))?
         .with("shapley", numbers(&|r| of(r.shapley, |s| s.mean)))?
-        .with("shapley_sd", numbers(&|r| of(r.shapley, |s| s.std)))?)
+        .with("shapley_sd", numbers(&|r| of(r.shapley, |s| s.std)))?
+        .with("shapley_share", numbers(&|r| of(r.shapley_share, |s| s.mean)))?
+        .with(
+            "shapley_share_se",
+            numbers(&|r| of(r.shapley_share, OverCells::standard_error)),
+        )?)
 }
