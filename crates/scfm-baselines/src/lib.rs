@@ -53,14 +53,21 @@ mod correlation;
 mod error;
 pub mod features;
 mod folds;
+mod gain;
 mod gene_baselines;
+mod generalisation;
+mod held_out;
 mod incremental;
 mod increments;
 mod layer_selection;
+mod least_squares;
 mod logistic;
 mod newton;
 mod pairs;
+mod residuals;
 mod splines;
+mod splits;
+mod trees;
 
 pub use candidates::ScoredCandidates;
 pub use coexpression::{Association, CoexpressionMapping, Mapping, coexpression_mapping};
@@ -68,12 +75,17 @@ pub use correlation::{codetection, spearman_edges};
 pub use error::Error;
 pub use features::gene_features;
 pub use folds::group_k_fold;
+pub use gain::{Difference, Gain, GainParams};
 pub use gene_baselines::{BaselineTest, GeneBaselines, gene_baselines};
+pub use generalisation::{Generalisation, GeneralisationParams, Learner, generalisation};
 pub use incremental::{IncrementalParams, IncrementalValue, Model, incremental_value};
 pub use increments::{Increment, Increments, Performance};
 pub use layer_selection::{Choice, LayerSelection, LayerSelectionParams, Selected, layer_selection};
 pub use logistic::{Fitted, LogisticRegression, Standardisation};
+pub use residuals::{EdgeModel, ResidualParams, Residuals, rank_transformed, residualise};
 pub use splines::NaturalSpline;
+pub use splits::{Block, GridFolds, Split};
+pub use trees::{BoostedTrees, FittedTrees};
 
 /// The reason given where an estimate needs more observations than there are.
 fn too_few(what: &'static str, n: usize, needed: usize) -> Error {
