@@ -62,8 +62,10 @@ mod increments;
 mod layer_selection;
 mod least_squares;
 mod logistic;
+mod matching;
 mod newton;
 mod pairs;
+mod propensity;
 mod residuals;
 mod splines;
 mod splits;
@@ -82,6 +84,7 @@ pub use incremental::{IncrementalParams, IncrementalValue, Model, incremental_va
 pub use increments::{Increment, Increments, Performance};
 pub use layer_selection::{Choice, LayerSelection, LayerSelectionParams, Selected, layer_selection};
 pub use logistic::{Fitted, LogisticRegression, Standardisation};
+pub use propensity::{Balance, Matched, MatchingParams, PropensityMatching, propensity_matching};
 pub use residuals::{EdgeModel, ResidualParams, Residuals, rank_transformed, residualise};
 pub use splines::NaturalSpline;
 pub use splits::{Block, GridFolds, Split};
