@@ -189,7 +189,7 @@ impl SourceAgreement {
             effect_kind: self.effect_kind,
             ci: Some(self.jackknife(effect)?.interval(0.95)?),
             n,
-            n_unit: "source genes",
+            n_unit: "rows",
         })
     }
 

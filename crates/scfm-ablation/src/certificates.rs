@@ -115,7 +115,7 @@ pub fn fragility_test(shares: &[Vec<f64>]) -> Result<TestResult, Error> {
     let test =
         binomial_test(lost as u64, shares.len() as u64, FALSE_BOUNDS)?.against(Alternative::Greater)?;
     Ok(TestResult {
-        n_unit: "runs",
+        n_unit: "rows",
         ..test
     })
 }

@@ -7,6 +7,9 @@ use crate::Error;
 /// The normal quantile of a two-sided 95 % statement, as rounded by the literature.
 pub const PUBLISHED_QUANTILE: f64 = 1.96;
 
+/// A total effect below this, in nats or bins, may be rounding of 32-bit arithmetic.
+const RESOLVED: f64 = 1e-4;
+
 /// Fewest runs from which it is said whether residuals differ from 0.
 const MIN_RUNS: usize = 6;
 
@@ -43,6 +46,19 @@ impl OverCells {
     /// Standard error of the mean; 0 for a single cell, as in the literature, where nothing is known of it.
     pub fn standard_error(self) -> f64 {
         self.std / (self.n.max(1) as f64).sqrt()
+    }
+
+    /// Whether the 95 % t interval of the mean excludes 0, which that of a single cell never does. A mean that may be 0 is
+    /// nothing to divide by: archived ratios of 207 and 331 came about so.
+    pub fn is_clear(self) -> bool {
+        let as_residual = Residual {
+            value: self.mean,
+            standard_error: self.standard_error(),
+            n_cells: self.n,
+        };
+        as_residual
+            .interval()
+            .is_ok_and(|ci| ci.low > 0.0 || ci.high < 0.0)
     }
 }
 
@@ -142,12 +158,6 @@ impl MediationRun {
         }
     }
 
-    /// |TE| / SE(TE), infinite for a single cell: below about 2 the effect may be none, and a ratio to it anything. The
-    /// archive holds ratios of 207 and 331 that came about so.
-    pub fn total_in_errors(&self) -> f64 {
-        self.total.mean.abs() / self.total.standard_error()
-    }
-
     fn n_cells(&self) -> usize {
         let of_components = self.components.iter().map(|m| m.n).min();
         of_components.unwrap_or(self.total.n).min(self.total.n)
@@ -164,14 +174,17 @@ pub struct CellEffects {
 }
 
 impl CellEffects {
-    /// The residual 1 − Σ m_i / TE as a ratio of means over cells, its error by the delta method.
+    /// The residual 1 − Σ m_i / TE over cells, each with the weight of its squared total effect, its error by the jackknife
+    /// over cells.
     ///
-    /// Components of one cell are not independent, so the residual is formed in each cell, d = TE − Σ m_i, before means
-    /// and errors are taken: R = d̄ / T̄E, SE² = var(d − R · TE) / (n T̄E²). No cell is divided by its own effect, which may
-    /// be next to 0.
+    /// Components of one cell are not independent, so the residual is formed in each cell, d = TE − Σ m_i, before anything
+    /// is averaged: R = Σ d TE / Σ TE². This is the slope of d on TE through the origin. No cell is divided by its own effect,
+    /// which may be next to 0, nor is anything by a mean effect, which is next to 0 where a source helps in some cells and harms
+    /// in others.
     ///
     /// # Errors
-    /// [`Undefined::TooFew`] below two cells; [`Undefined::Constant`] where the total effect is 0.
+    /// [`Undefined::TooFew`] below two cells; [`Undefined::Constant`] where not even two cells have an effect beyond what 32-bit
+    /// arithmetic resolves.
     ///
     /// # Panics
     /// Where a component has not one effect per cell.
@@ -179,7 +192,7 @@ impl CellEffects {
         let residuals: Vec<f64> = (0..self.total.len())
             .map(|cell| self.total[cell] - self.components.iter().map(|m| m[cell]).sum::<f64>())
             .collect();
-        let (value, standard_error) = ratio_of_means(&residuals, &self.total)?;
+        let (value, standard_error) = effect_weighted(&residuals, &self.total)?;
         Ok(Residual {
             value,
             standard_error,
@@ -187,7 +200,7 @@ impl CellEffects {
         })
     }
 
-    /// Each component's share of the total effect, a ratio of means with the error of the delta method.
+    /// Each component's share of the total effect, weighted as the residual is: they sum to 1 − R.
     ///
     /// # Errors
     /// As [`CellEffects::share_residual`].
@@ -199,7 +212,7 @@ impl CellEffects {
         self.components
             .iter()
             .map(|effects| {
-                let (mean, error) = ratio_of_means(effects, &self.total)?;
+                let (mean, error) = effect_weighted(effects, &self.total)?;
                 Ok(OverCells {
                     mean,
                     std: error * root_n,
@@ -221,26 +234,36 @@ impl CellEffects {
     }
 }
 
-/// mean(a) / mean(b) over the same cells, and its standard error by the delta method.
-fn ratio_of_means(a: &[f64], b: &[f64]) -> Result<(f64, f64), Undefined> {
-    assert_eq!(a.len(), b.len(), "an effect for each cell");
-    if a.len() < 2 {
+/// Σ a TE / Σ TE² over cells, and its standard error by leaving one cell out at a time.
+fn effect_weighted(a: &[f64], total: &[f64]) -> Result<(f64, f64), Undefined> {
+    assert_eq!(a.len(), total.len(), "an effect for each cell");
+    let n = a.len();
+    if n < 2 {
         return Err(Undefined::TooFew {
             what: "cells",
-            n: a.len(),
+            n,
             needed: 2,
         });
     }
-    let (top, bottom) = (Moments::of(a).mean, Moments::of(b).mean);
-    if bottom == 0.0 {
-        return Err(Undefined::Constant {
-            what: "total effect, which is 0,",
+    let without = |left_out: Option<usize>| {
+        let cells = (0..n).filter(|cell| Some(*cell) != left_out);
+        let (top, bottom) = cells.fold((0.0, 0.0), |(top, bottom), cell| {
+            (top + a[cell] * total[cell], bottom + total[cell].powi(2))
         });
-    }
-    let ratio = top / bottom;
-    let left: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - ratio * b).collect();
-    let left = Moments::of(&left);
-    Ok((ratio, (left.variance / left.n as f64).sqrt() / bottom.abs()))
+        if bottom > RESOLVED.powi(2) {
+            Ok(top / bottom)
+        } else {
+            Err(Undefined::Constant {
+                what: "total effect, which is 0,",
+            })
+        }
+    };
+    let value = without(None)?;
+    let left_out: Vec<f64> = (0..n).map(|cell| without(Some(cell))).collect::<Result<_, _>>()?;
+    let moments = Moments::of(&left_out);
+    // (n − 1) / n · Σ (v − v̄)², with the sum as (n − 1) variances.
+    let variance = (n as f64 - 1.0).powi(2) / n as f64 * moments.variance;
+    Ok((value, variance.sqrt()))
 }
 
 /// Whether the residuals 1 − Σ m of runs differ from 0 on the average: one-sample t over runs, two-sided.
@@ -259,12 +282,5 @@ pub fn residual_test(residuals: &[f64]) -> Result<TestResult, Error> {
         })
         .into());
     }
-    let test = one_sample_t(residuals, 0.0)?;
-    let moments = Moments::of(residuals);
-    Ok(TestResult {
-        effect: moments.mean,
-        effect_kind: scfm_stats::EffectKind::MeanDifference,
-        n_unit: "runs",
-        ..test
-    })
+    Ok(one_sample_t(residuals, 0.0)?)
 }

@@ -70,6 +70,55 @@ impl ScoredCandidates {
             ledger.lost("candidate pairs", reason, n_lost as u64, [] as [&str; 0]);
         }
 
+        Self {
+            responses,
+            attention: attention_scores,
+            correlation: correlation_scores,
+            response_frequency,
+            genes: genes.clone(),
+            ledger,
+        }
+        .evaluable(min_positives, min_negatives)
+    }
+
+    /// The candidates among these that are `kept`, `[perturbed, target]`, over the perturbations that keep `min_positives`
+    /// and `min_negatives` of them. The ledger counts what is lost here, of pairs for `reason`.
+    ///
+    /// # Errors
+    /// [`scfm_stats::Undefined::TooFew`] where no perturbation remains.
+    ///
+    /// # Panics
+    /// When `kept` has another shape than the labels.
+    pub fn within(
+        &self,
+        kept: ArrayView2<'_, bool>,
+        reason: &str,
+        min_positives: usize,
+        min_negatives: usize,
+    ) -> Result<Self, Error> {
+        let mut responses = self.responses.clone();
+        let mut ledger = Ledger::new();
+        let mask = kept.mapv(|kept| if kept { 0.0 } else { f64::NAN });
+        let n_lost = responses.restrict_to_defined(&[mask.view()]);
+        ledger.lost("candidate pairs", reason, n_lost as u64, [] as [&str; 0]);
+        Self {
+            responses,
+            ledger,
+            ..self.clone()
+        }
+        .evaluable(min_positives, min_negatives)
+    }
+
+    /// The same with the perturbations alone that have enough of both classes.
+    fn evaluable(self, min_positives: usize, min_negatives: usize) -> Result<Self, Error> {
+        let Self {
+            responses,
+            attention,
+            correlation,
+            response_frequency,
+            genes,
+            mut ledger,
+        } = self;
         let kept = responses.evaluable(min_positives, min_negatives);
         let lost: Vec<_> = (0..responses.perturbed().len())
             .filter(|row| kept.binary_search(row).is_err())
@@ -86,10 +135,10 @@ impl ScoredCandidates {
         let select = |scores: Array2<f64>| scores.select(ndarray::Axis(0), &kept);
         Ok(Self {
             responses,
-            attention: select(attention_scores),
-            correlation: select(correlation_scores),
+            attention: select(attention),
+            correlation: select(correlation),
             response_frequency: select(response_frequency),
-            genes: genes.clone(),
+            genes,
             ledger,
         })
     }

@@ -51,6 +51,17 @@ pub enum Error {
         /// Last Newton decrement.
         decrement: f64,
     },
+    /// A parameter of boosted trees outside its range.
+    #[error("boosted trees cannot have {value} as their {what}")]
+    TreeParams {
+        /// Which parameter.
+        what: &'static str,
+        /// What it was given as.
+        value: f64,
+    },
+    /// What the library of boosted trees says.
+    #[error("boosted trees could not be fitted")]
+    Trees(#[source] forust_ml::errors::ForustError),
     /// A table or matrix of another shape than its panels ask for.
     #[error(transparent)]
     Core(#[from] scfm_core::Error),

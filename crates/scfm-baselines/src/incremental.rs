@@ -1,10 +1,10 @@
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, ArrayView2, Axis};
 use scfm_core::{Panel, Seeds};
 use scfm_stats::{CrossedLimits, LabelledGrid};
 
-use crate::features::{DROPOUT_RATE, MEAN, VARIANCE};
-use crate::pairs::PairDesign;
-use crate::{Error, Increments, LogisticRegression, NaturalSpline, ScoredCandidates, group_k_fold};
+use crate::held_out::{Fitter, GeneTerms, held_out_scores};
+use crate::splits::{GridFolds, Split};
+use crate::{Error, Increments, LogisticRegression, ScoredCandidates};
 
 /// Parameters of [`incremental_value`].
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    fn edges(self, candidates: &ScoredCandidates) -> Vec<ArrayView2<'_, f64>> {
+    pub(crate) fn edges(self, candidates: &ScoredCandidates) -> Vec<ArrayView2<'_, f64>> {
         let (a, c) = (candidates.attention(), candidates.correlation());
         match self {
             Self::Gene => vec![],
@@ -80,18 +80,6 @@ impl Model {
             Self::GeneBoth => vec![a, c],
         }
     }
-}
-
-/// How a model sees the gene-level features mean, variance and dropout rate.
-#[derive(Debug, Clone, Copy)]
-enum GeneTerms {
-    /// Natural splines of the features of the source and of the target, with this many columns per feature.
-    Splines(usize),
-    /// The features of the target, linearly: the published variant.
-    ///
-    /// What the response owes to genes beyond a straight line, or to the source, is then left for an edge score
-    /// to claim, in a world without any edge.
-    LinearTarget,
 }
 
 /// What edges add to gene-level features, over all perturbations and in strata.
@@ -131,18 +119,21 @@ pub fn incremental_value(
     seeds: Seeds,
 ) -> Result<IncrementalValue, Error> {
     let perturbed = candidates.responses().perturbed();
-    let sizes: Vec<usize> = candidates
-        .labels()
-        .candidate
-        .rows()
-        .into_iter()
-        .map(|row| row.iter().filter(|&&c| c).count())
-        .collect();
-    let fold_of = group_k_fold(&sizes, params.n_folds)?;
+    let folds = GridFolds::balanced(candidates.labels().candidate, params.n_folds)?;
     let all: Vec<usize> = (0..perturbed.len()).collect();
     let labels = candidates.labels();
-    let held_out = held_out_scores(candidates, GeneTerms::Splines(params.spline_df), &fold_of, params)?;
-    let published = held_out_scores(candidates, GeneTerms::LinearTarget, &fold_of, params)?;
+    let scores = |terms| -> Result<[Array2<f64>; 4], Error> {
+        let fitter = Fitter::Logistic(params.regression, terms);
+        let scores = held_out_scores(
+            candidates,
+            &folds.blocks(Split::Perturbation),
+            fitter,
+            &Model::ALL,
+        )?;
+        Ok(scores.try_into().expect("scores of each of four models"))
+    };
+    let held_out = scores(GeneTerms::Splines(params.spline_df))?;
+    let published = scores(GeneTerms::LinearTarget)?;
     let stratum = |in_stratum: bool, name| {
         let Some(tfs) = tfs else { return Ok(None) };
         let is_tf = |row: &usize| tfs.contains(perturbed.gene(*row).as_str());
@@ -170,75 +161,9 @@ pub fn incremental_value(
         as_published: Increments::of(&published, labels, all.clone(), params, seeds, "as published")?,
         tf: stratum(true, "tf")?,
         non_tf: stratum(false, "non-tf")?,
-        fold_of,
+        fold_of: folds.of_row,
         held_out,
     })
-}
-
-/// Log-odds of each of [`Model::ALL`] at every candidate pair, from a fit that never saw its perturbation.
-fn held_out_scores(
-    candidates: &ScoredCandidates,
-    terms: GeneTerms,
-    fold_of: &[usize],
-    params: &IncrementalParams,
-) -> Result<[Array2<f64>; 4], Error> {
-    let labels = candidates.labels();
-    let mut log_odds = [(); 4].map(|()| Array2::from_elem(labels.candidate.dim(), f64::NAN));
-    for fold in 0..params.n_folds {
-        let (held, training): (Vec<usize>, Vec<usize>) =
-            (0..fold_of.len()).partition(|&row| fold_of[row] == fold);
-        let (rows, columns) = gene_columns(candidates, terms, &training)?;
-        let mut gene_only: Option<Array1<f64>> = None;
-        for (model, log_odds) in Model::ALL.into_iter().zip(&mut log_odds) {
-            let edges = model.edges(candidates);
-            let design = PairDesign::new(rows.view(), columns.view(), &edges, labels.candidate, &training);
-            let fitted = design.fit(labels, &training, params.regression.penalty(), gene_only.as_ref())?;
-            for &row in &held {
-                log_odds
-                    .row_mut(row)
-                    .assign(&design.log_odds(&fitted, row, labels.candidate.row(row)));
-            }
-            gene_only.get_or_insert(fitted);
-        }
-    }
-    Ok(log_odds)
-}
-
-/// Columns for the perturbed genes and for the targets, knots at quantiles over the training perturbations and
-/// over the targets.
-fn gene_columns(
-    candidates: &ScoredCandidates,
-    terms: GeneTerms,
-    training: &[usize],
-) -> Result<(Array2<f64>, Array2<f64>), Error> {
-    let n_rows = candidates.responses().perturbed().len();
-    let (mut rows, mut columns) = (Vec::new(), Vec::new());
-    for name in [MEAN, VARIANCE, DROPOUT_RATE] {
-        let described: Array1<f64> = candidates
-            .of_targets(name)?
-            .into_iter()
-            .filter(|value| value.is_finite())
-            .collect();
-        // Targets without features are no candidates; any finite value will do for them.
-        let of_target = candidates
-            .of_targets(name)?
-            .mapv_into(|v| if v.is_finite() { v } else { described[0] });
-        match terms {
-            GeneTerms::LinearTarget => columns.push(of_target.insert_axis(Axis(1))),
-            GeneTerms::Splines(df) => {
-                let of_perturbed = candidates.of_perturbed(name)?;
-                let seen = of_perturbed.select(Axis(0), training);
-                rows.push(NaturalSpline::at_quantiles(seen.view(), df)?.columns(of_perturbed.view()));
-                columns.push(NaturalSpline::at_quantiles(described.view(), df)?.columns(of_target.view()));
-            }
-        }
-    }
-    rows.push(Array2::zeros((n_rows, 0)));
-    let side_by_side = |parts: &[Array2<f64>]| {
-        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        concatenate(Axis(1), &views).expect("a row per gene in every part")
-    };
-    Ok((side_by_side(&rows), side_by_side(&columns)))
 }
 
 /// Names the random streams.

@@ -53,16 +53,26 @@ mod correlation;
 mod error;
 pub mod features;
 mod folds;
+mod gain;
 mod gene_baselines;
+mod generalisation;
+mod held_out;
 mod incremental;
 mod increments;
 mod layer_selection;
+mod least_squares;
 mod logistic;
+mod matching;
 mod newton;
 mod null_battery;
 mod pairs;
+mod propensity;
+mod residuals;
+mod retention;
 pub mod sensitivity;
 mod splines;
+mod splits;
+mod trees;
 
 pub use candidates::ScoredCandidates;
 pub use coexpression::{Association, CoexpressionMapping, Mapping, coexpression_mapping};
@@ -70,13 +80,20 @@ pub use correlation::{codetection, spearman_edges};
 pub use error::Error;
 pub use features::gene_features;
 pub use folds::group_k_fold;
+pub use gain::{Difference, Gain, GainParams};
 pub use gene_baselines::{BaselineTest, GeneBaselines, gene_baselines};
+pub use generalisation::{Generalisation, GeneralisationParams, Learner, gain_over_blocks, generalisation};
 pub use incremental::{IncrementalParams, IncrementalValue, Model, incremental_value};
 pub use increments::{Increment, Increments, Performance};
 pub use layer_selection::{Choice, LayerSelection, LayerSelectionParams, Selected, layer_selection};
 pub use logistic::{Fitted, LogisticRegression, Standardisation};
 pub use null_battery::{NullTest, null_battery};
+pub use propensity::{Balance, Matched, MatchingParams, PropensityMatching, propensity_matching};
+pub use residuals::{EdgeModel, ResidualParams, Residuals, rank_transformed, residualise};
+pub use retention::{Retained, retained_difference};
 pub use splines::NaturalSpline;
+pub use splits::{Block, GridFolds, Split};
+pub use trees::{BoostedTrees, FittedTrees};
 
 /// The reason given where an estimate needs more observations than there are.
 fn too_few(what: &'static str, n: usize, needed: usize) -> Error {

@@ -1,109 +1,24 @@
 //! Simulated screens whose truth is known: what the analyses must and must not find in them.
 
-use ndarray::{Array1, Array2};
-use rand::{Rng, RngExt};
+mod world;
+
+use ndarray::Array1;
 use scfm_baselines::{
-    Error, IncrementalParams, IncrementalValue, Model, ScoredCandidates, features, gene_baselines,
-    incremental_value,
+    Error, IncrementalParams, IncrementalValue, Model, features, gene_baselines, incremental_value,
 };
-use scfm_core::{Column, EdgeKind, EdgeMatrix, GeneTable, Layer, Panel, Responses, Seeds};
+use scfm_core::{Column, Panel, Responses, Seeds};
 use scfm_stats::{CrossedLimits, Undefined};
 
-const N_PERTURBED: usize = 50;
-const N_GENES: usize = 250;
+use world::{GENE_LEVEL, N_GENES, N_PERTURBED, REGULATORY, Truth, World};
 
-/// What attention and the responses owe to latent edges, besides gene-level features.
-#[derive(Clone, Copy)]
-struct Truth {
-    n_perturbed: usize,
-    /// Log-odds of a response per standard deviation of the latent edge.
-    edges_in_responses: f64,
-    /// Weight of the latent edge in attention.
-    edges_in_attention: f64,
-}
-
-/// Responses depend on where the target stands between low and high expression, attention follows the same curve.
-const GENE_LEVEL: Truth = Truth {
-    n_perturbed: N_PERTURBED,
-    edges_in_responses: 0.0,
-    edges_in_attention: 0.0,
-};
-const REGULATORY: Truth = Truth {
-    n_perturbed: N_PERTURBED,
-    edges_in_responses: 1.0,
-    edges_in_attention: 0.5,
-};
-
-struct World {
-    responses: Responses,
-    attention: EdgeMatrix,
-    correlation: EdgeMatrix,
-    genes: GeneTable,
-}
-
-fn normal(rng: &mut impl Rng) -> f64 {
-    (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.random::<f64>()).cos()
-}
-
-impl World {
-    fn new(truth: Truth, seed: u64) -> Self {
-        let mut rng = Seeds::new(seed).stream("world", "screen", 0);
-        let panel = Panel::new((0..N_GENES).map(|g| format!("G{g}"))).unwrap();
-        let perturbed = Panel::new(panel.genes()[..truth.n_perturbed].to_vec()).unwrap();
-        let level = Array1::from_shape_fn(N_GENES, |_| normal(&mut rng));
-        let curve = level.mapv(|l: f64| 3.0 * (-l * l).exp());
-        let noise = Array1::from_shape_fn(N_GENES, |_| normal(&mut rng));
-        let mut genes = GeneTable::new(panel.clone());
-        let mean = level.mapv(f64::exp);
-        genes
-            .insert(features::DROPOUT_RATE, mean.mapv(|m| (-m).exp()))
-            .unwrap();
-        genes
-            .insert(features::DETECTION, mean.mapv(|m| 1.0 - (-m).exp()))
-            .unwrap();
-        genes
-            .insert(features::VARIANCE, &mean * &noise.mapv(|n| 1.0 + 0.1 * n * n))
-            .unwrap();
-        genes.insert(features::MEAN, mean).unwrap();
-
-        let shape = (truth.n_perturbed, N_GENES);
-        let edges = Array2::from_shape_fn(shape, |_| normal(&mut rng));
-        let positive = Array2::from_shape_fn(shape, |(p, g)| {
-            let log_odds = -4.0 + curve[g] + 0.5 * noise[g] + truth.edges_in_responses * edges[[p, g]];
-            rng.random::<f64>() < 1.0 / (1.0 + (-log_odds).exp())
-        });
-        let attention = Array2::from_shape_fn(shape, |(p, g)| {
-            (curve[g] + truth.edges_in_attention * edges[[p, g]] + 0.3 * normal(&mut rng)) as f32
-        });
-        let correlation = Array2::from_shape_fn(shape, |_| rng.random_range(-0.3..0.3f32));
-        let of = |kind, scores| EdgeMatrix::new(kind, perturbed.clone(), panel.clone(), scores).unwrap();
-        Self {
-            attention: of(EdgeKind::attention(Layer(0)), attention),
-            correlation: of(EdgeKind::Spearman, correlation),
-            responses: Responses::new(perturbed.clone(), panel.clone(), positive).unwrap(),
-            genes,
-        }
-    }
-
-    fn candidates(&self) -> ScoredCandidates {
-        let Self {
-            responses,
-            attention,
-            correlation,
-            genes,
-        } = self;
-        ScoredCandidates::new(responses, attention, correlation, genes, 3, 3).unwrap()
-    }
-
-    fn value(&self) -> IncrementalValue {
-        let params = IncrementalParams {
-            n_two_way: 40,
-            n_over_perturbations: 200,
-            ..Default::default()
-        };
-        let tfs = Panel::new(self.responses.perturbed().genes().iter().take(20).cloned()).unwrap();
-        incremental_value(&self.candidates(), Some(&tfs), &params, Seeds::new(0)).unwrap()
-    }
+fn value(world: &World) -> IncrementalValue {
+    let params = IncrementalParams {
+        n_two_way: 40,
+        n_over_perturbations: 200,
+        ..Default::default()
+    };
+    let tfs = Panel::new(world.responses.perturbed().genes().iter().take(20).cloned()).unwrap();
+    incremental_value(&world.candidates(), Some(&tfs), &params, Seeds::new(0)).unwrap()
 }
 
 #[test]
@@ -111,7 +26,7 @@ fn gene_level_attention_adds_nothing_to_splines_but_something_to_straight_lines(
     let n_worlds = 12;
     let (mut false_gains, mut published_gains, mut published_sum) = (0, 0, 0.0);
     for seed in 0..n_worlds {
-        let value = World::new(GENE_LEVEL, seed).value();
+        let value = value(&World::new(GENE_LEVEL, seed));
         let gain = &value.splines.attention;
         let difference = gain.difference.as_ref().unwrap();
         false_gains += u64::from(difference.test.p.p() < 0.05 && difference.mean > 0.0);
@@ -136,7 +51,7 @@ fn gene_level_attention_adds_nothing_to_splines_but_something_to_straight_lines(
 
 #[test]
 fn edges_that_move_responses_are_found_in_attention_and_not_in_correlation() {
-    let value = World::new(REGULATORY, 1).value();
+    let value = value(&World::new(REGULATORY, 1));
     let splines = &value.splines;
     let gain = splines.attention.difference.as_ref().unwrap();
     assert!(gain.mean > 0.03 && gain.test.p.p() < 1e-3, "{:?}", gain.test);
@@ -164,7 +79,7 @@ fn edges_that_move_responses_are_found_in_attention_and_not_in_correlation() {
 #[test]
 fn no_perturbations_own_labels_reach_its_held_out_scores() {
     let world = World::new(REGULATORY, 2);
-    let before = world.value();
+    let before = value(&world);
     let mut positive = world.responses.positive().to_owned();
     positive.row_mut(7).mapv_inplace(|response| !response);
     let (perturbed, targets) = (
@@ -175,7 +90,7 @@ fn no_perturbations_own_labels_reach_its_held_out_scores() {
         responses: Responses::new(perturbed, targets, positive).unwrap(),
         ..world
     };
-    let after = flipped.value();
+    let after = value(&flipped);
     let scores = |value: &IncrementalValue, row| value.held_out[3].row(row).to_vec();
     let bits = |scores: Vec<f64>| scores.into_iter().map(f64::to_bits).collect::<Vec<_>>();
     let fold = before.fold_of[7];
@@ -190,7 +105,7 @@ fn the_number_of_threads_changes_no_bit() {
     let world = World::new(REGULATORY, 3);
     let on_threads = |n| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-        format!("{:?}", pool.install(|| world.value()))
+        format!("{:?}", pool.install(|| value(&world)))
     };
     assert_eq!(on_threads(1), on_threads(3));
 }
@@ -250,14 +165,11 @@ fn a_gene_table_without_out_degree_leaves_that_test_out() {
 
 #[test]
 fn a_screen_of_seven_is_not_decidable_and_one_of_three_cannot_be_cross_validated() {
-    let value = World::new(
-        Truth {
-            n_perturbed: 7,
-            ..GENE_LEVEL
-        },
-        5,
-    )
-    .value();
+    let seven = Truth {
+        n_perturbed: 7,
+        ..GENE_LEVEL
+    };
+    let value = value(&World::new(seven, 5));
     let undecided = value.splines.attention.difference.unwrap_err();
     assert!(
         matches!(undecided, Undefined::NotDecidable { rows: 7, .. }),

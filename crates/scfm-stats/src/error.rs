@@ -67,6 +67,24 @@ pub enum Undefined {
         /// Effective number needed.
         min_effective_genes: f64,
     },
+    /// A share of what lies above chance needs something that does.
+    #[error("not defined: the AUROC of the raw score is bounded by {low:.3}, not above 0.5")]
+    NotAboveChance {
+        /// Lower bound of the AUROC.
+        low: f64,
+    },
+    /// Groups that were matched still differ in what they were matched on.
+    #[error(
+        "not decidable: after matching the groups differ in {covariate} by {difference:.3} standard deviations (at most {limit})"
+    )]
+    Unbalanced {
+        /// The covariate that differs most.
+        covariate: &'static str,
+        /// Its standardised mean difference.
+        difference: f64,
+        /// The largest difference that is taken for balance.
+        limit: f64,
+    },
 }
 
 /// Input that cannot be used, or ([`Error::Undefined`]) a statistic without a value.

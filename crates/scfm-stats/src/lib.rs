@@ -96,6 +96,7 @@ mod student_tails;
 mod tails;
 mod trend;
 mod two_way_bootstrap;
+mod two_way_metrics;
 
 pub use auroc_interval::auroc_interval;
 pub use bootstrap::{Bootstrap, bootstrap, bootstrap_mean, leave_one_out};
@@ -133,6 +134,7 @@ pub use stratified::{stratified_welch, stratum_shares, van_elteren};
 pub use student::{Moments, cohen_d, one_sample_t, paired_t, welch_t, welch_t_from_moments};
 pub use trend::{jonckheere_terpstra, page_trend};
 pub use two_way_bootstrap::{TwoWayBootstrap, two_way_bootstrap};
+pub use two_way_metrics::{RowMetric, TwoWayMetrics, two_way_metrics};
 
 /// Level of the intervals beside two-sided tests.
 const CONFIDENCE: f64 = 0.95;

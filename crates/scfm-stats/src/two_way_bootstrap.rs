@@ -87,24 +87,34 @@ pub fn two_way_bootstrap(
     };
     let (n_rows, n_columns) = labels.candidate.dim();
     let means = weighted_means(&vec![1; n_rows], &vec![1; n_columns]).expect("every row holds both classes");
-    let replicates: Vec<Vec<f64>> = (0..n as u64)
+    let replicates = resampled((n_rows, n_columns), n, stream, weighted_means);
+    let replicates = Array2::from_shape_vec((n, scores.len()), replicates.concat())
+        .expect("every resample holds a mean per score");
+    Ok(TwoWayBootstrap { means, replicates })
+}
+
+/// What `statistic` makes of `n` resamples of rows and columns: it is told how often each was drawn. A resample in which
+/// it has no value, because no row kept both classes, says nothing and is drawn anew.
+pub(crate) fn resampled(
+    (n_rows, n_columns): (usize, usize),
+    n: usize,
+    stream: impl Fn(u64) -> ChaCha8Rng + Sync,
+    statistic: impl Fn(&[u64], &[u64]) -> Option<Vec<f64>> + Sync,
+) -> Vec<Vec<f64>> {
+    (0..n as u64)
         .into_par_iter()
         .map_init(
             || (vec![0; n_rows], vec![0; n_columns]),
             |(rows, columns), index| {
                 let mut rng = stream(index);
-                // A resample without a single row of both classes says nothing and is drawn anew.
                 loop {
                     count_into(rows, &mut rng);
                     count_into(columns, &mut rng);
-                    if let Some(means) = weighted_means(rows, columns) {
-                        return means;
+                    if let Some(value) = statistic(rows, columns) {
+                        return value;
                     }
                 }
             },
         )
-        .collect();
-    let replicates = Array2::from_shape_vec((n, scores.len()), replicates.concat())
-        .expect("every resample holds a mean per score");
-    Ok(TwoWayBootstrap { means, replicates })
+        .collect()
 }

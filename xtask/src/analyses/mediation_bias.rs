@@ -15,8 +15,6 @@ use crate::stages::mediation::{AT_SOURCE, BLOCKS, PARTS};
 
 pub const ID: &str = "mediation-bias";
 
-/// A run whose total effect is within this many standard errors of 0 has no shares worth speaking of.
-const CLEAR_EFFECT: f64 = 2.0;
 /// Lines of the figure of components.
 const SHOWN: usize = 12;
 
@@ -45,7 +43,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         );
         return desk.undefined_all(ID, &reason);
     }
-    let clear: Vec<&Run> = all.iter().copied().filter(|run| run.is_clear()).collect();
+    let clear: Vec<&Run> = all.iter().copied().filter(|run| run.is_defined()).collect();
     let residuals: Vec<f64> = clear.iter().map(|run| run.residual.value).collect();
     desk.test(
         "mediation-bias/lower-bound",
@@ -88,12 +86,17 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     let granularities = [PARTS, BLOCKS, AT_SOURCE].map(|granularity| (granularity, of(granularity)));
     desk.keep_table(
         "mediation_bias",
-        "What single components leave of total effects. Share: 1 − Σ m with m as ratios of means, bounds by Student's \
+        "What single components leave of total effects. Share: 1 − Σ m with shares weighted by squared effects, bounds by Student's \
          quantile. As published: TE − Σ m with TE in units of the read-out and m as shares formed in each cell, bound by \
          1.96, one cell counting as without error",
         summary_table(&granularities)?,
     )?;
-    let blocks: Vec<&Run> = of(BLOCKS).into_iter().filter(|run| run.is_clear()).collect();
+    desk.show_table(
+        "Pairs that were patched, by single heads and feed-forward steps: total effect in units of the read-out, what \
+         components leave of it with its 95 % t interval over cells, and the lower bound of that",
+        pairs_table(&clear)?,
+    );
+    let blocks: Vec<&Run> = of(BLOCKS).into_iter().filter(|run| run.is_defined()).collect();
     for (what, runs) in [
         ("attention and feed-forward steps of layers", &blocks),
         ("single heads and feed-forward steps", &clear),
@@ -156,15 +159,14 @@ struct Component {
     name: String,
     /// Share of the total effect that it restores alone.
     share: OverCells,
-    /// Shapley value in the unit of the read-out.
+    /// Shapley value as a share of the total effect.
     shapley: f64,
 }
 
 impl Run {
-    fn is_clear(&self) -> bool {
-        self.residual.is_testable()
-            && self.residual.value.is_finite()
-            && self.total.mean.abs() >= CLEAR_EFFECT * self.total.standard_error()
+    /// Whether any cell has a total effect to speak of.
+    fn is_defined(&self) -> bool {
+        self.residual.value.is_finite()
     }
 
     /// Lower bound of non-additivity as a share of the total effect.
@@ -211,7 +213,7 @@ impl Stored {
             .collect();
         let of_component = |name| numbers(&components, name);
         let (shares, share_errors) = (of_component("share")?, of_component("share_se")?);
-        let (shapley, component_names) = (of_component("shapley")?, text(&components, "component")?);
+        let (shapley, component_names) = (of_component("shapley_share")?, text(&components, "component")?);
         let mut at = 0;
         let mut runs = Vec::with_capacity(sources.len());
         for row in 0..sources.len() {
@@ -329,9 +331,9 @@ impl Certificates {
     }
 }
 
-fn say_what_was_done(desk: &mut Desk<'_>, stored: &Stored, all: &[&Run], clear: &[&Run]) {
+fn say_what_was_done(desk: &mut Desk<'_>, stored: &Stored, all: &[&Run], defined: &[&Run]) {
     let parameters = &desk.record.context.parameters;
-    let with_bound = clear.iter().filter(|run| run.bound() > 0.0).count();
+    let with_bound = defined.iter().filter(|run| run.bound() > 0.0).count();
     let agreement = |runs: &[&Run]| {
         let rhos: Vec<f64> = runs.iter().filter_map(|run| ranking_agreement(run)).collect();
         match rhos.is_empty() {
@@ -340,13 +342,13 @@ fn say_what_was_done(desk: &mut Desk<'_>, stored: &Stored, all: &[&Run], clear: 
         }
     };
     let words = format!(
-        "{} pairs of a source and a target, no gene in two of them, each in {} control cells that express both. The read-out is \
-         the {} with the target hidden; the source is silenced ({}), which gives the total effect TE. A component is patched \
-         from the run with the source into the run without it, at all places: a head by what it gathers before the output \
+        "{} pairs of a source and a target are patched, no gene in two of them, each in {} control cells that express both. The \
+         read-out is the {} with the target hidden; the source is silenced ({}), which gives the total effect TE. A component is \
+         patched from the run with the source into the run without it, at all places: a head by what it gathers before the output \
          projection, a feed-forward step by what it adds. Heads and feed-forward steps together are all that reaches the \
          hidden target, so that all of them restore TE exactly and what they leave of it one by one, 1 − Σ m, is interaction. \
          This does not hold for the published runs, which patched a quarter of the columns behind the output projection, at \
-         the source's place alone: there a residual is there without any interaction. \"{AT_SOURCE}\" patches real heads and all \
+         the source's place alone: there a residual is left without any interaction. \"{AT_SOURCE}\" patches real heads and all \
          feed-forward steps, but at the source's place alone, to show what that leaves.",
         all.len(),
         parameters.mediation_cells,
@@ -354,28 +356,29 @@ fn say_what_was_done(desk: &mut Desk<'_>, stored: &Stored, all: &[&Run], clear: 
         stored.silenced,
     );
     desk.say(words);
-    let unclear: Vec<&str> = all
-        .iter()
-        .filter(|run| !run.is_clear())
-        .map(|run| run.name.as_str())
-        .collect();
+    let unclear: Vec<&Run> = all.iter().copied().filter(|run| !run.total.is_clear()).collect();
     if !unclear.is_empty() {
+        let errors = unclear
+            .iter()
+            .map(|run| run.total.standard_error() / run.total.mean.abs());
         desk.say(format!(
-            "Warning: in {} of {} runs the total effect is within two standard errors of 0, where a share of it can be \
-             anything; they are left out of the tests: {}.",
+            "Warning: in {} of {} pairs the mean total effect may be 0 (its 95 % t interval over cells holds it; its error is up to \
+             {:.0} times the effect). Ratios to such a mean can be anything, as the ratios of 207 and 331 in the archive of the \
+             published runs. Shares are therefore weighted by the squared effect of each cell, Σ m TE / Σ TE², which needs \
+             effects in cells, not one direction for all; read the columns in published form of these pairs with that in mind.",
             unclear.len(),
             all.len(),
-            unclear.join(", ")
+            errors.fold(0.0, f64::max),
         ));
     }
     desk.say(format!(
-        "Of {} runs with a total effect, {with_bound} are non-additive beyond the error over cells. The test is of the residual, \
-         which is negative where components stand in for each other and positive where they need each other. Over the \
-         components of a run, sizes of single effects and of Shapley values correlate by ρ = {} on the average. Shapley values \
-         are exact where {} sets of components suffice, else from random orders and their reverses; their intervals hold the \
-         error of both cells and orders.",
-        clear.len(),
-        agreement(clear),
+        "In {} pairs the model's prediction changes at all; of these {with_bound} are non-additive beyond the error over cells. The \
+         test is of the residual, which is negative where components stand in for each other and positive where they need each \
+         other. Over the components of a pair, sizes of single effects and of Shapley values correlate by ρ = {} on the average. \
+         Shapley values are exact where {} sets of components suffice, else from random orders and their reverses; their \
+         intervals hold the error of both cells and orders.",
+        defined.len(),
+        agreement(defined),
         parameters.mediation_sets,
     ));
 }
@@ -385,6 +388,20 @@ fn ranking_agreement(run: &Run) -> Option<f64> {
     let single: Vec<f64> = run.components.iter().map(|c| c.share.mean.abs()).collect();
     let shapley: Vec<f64> = run.components.iter().map(|c| c.shapley.abs()).collect();
     spearman(&single, &shapley).ok().map(|test| test.effect)
+}
+
+fn pairs_table(runs: &[&Run]) -> Result<Table> {
+    let numbers = |of: &dyn Fn(&Run) -> f64| Column::numbers(runs.iter().map(|run| of(run)));
+    let ci = |run: &Run| run.residual.interval().ok();
+    Ok(Table::new(runs.len())
+        .with("pair", Column::text(runs.iter().map(|run| &run.name)))?
+        .with("n_cells", Column::counts(runs.iter().map(|run| run.total.n)))?
+        .with("total", numbers(&|run| run.total.mean))?
+        .with("total_se", numbers(&|run| run.total.standard_error()))?
+        .with("residual", numbers(&|run| run.residual.value))?
+        .with("ci_low", numbers(&|run| ci(run).map_or(f64::NAN, |ci| ci.low)))?
+        .with("ci_high", numbers(&|run| ci(run).map_or(f64::NAN, |ci| ci.high)))?
+        .with("bound", numbers(&Run::bound))?)
 }
 
 fn summary_table(granularities: &[(&str, Vec<&Run>)]) -> Result<Table> {
@@ -398,7 +415,7 @@ fn summary_table(granularities: &[(&str, Vec<&Run>)]) -> Result<Table> {
         .map(|(name, runs)| Line {
             name,
             runs,
-            clear: runs.iter().copied().filter(|run| run.is_clear()).collect(),
+            clear: runs.iter().copied().filter(|run| run.is_defined()).collect(),
         })
         .collect();
     let numbers = |of: &dyn Fn(&Line<'_>) -> f64| Column::numbers(lines.iter().map(of));
@@ -456,10 +473,7 @@ fn over_runs(runs: &[&Run]) -> Vec<OverRuns> {
     let mut components: Vec<OverRuns> = (0..first.components.len())
         .map(|i| {
             let alone: Vec<f64> = runs.iter().map(|run| run.components[i].share.mean).collect();
-            let shapley: Vec<f64> = runs
-                .iter()
-                .map(|run| run.components[i].shapley / run.total.mean)
-                .collect();
+            let shapley: Vec<f64> = runs.iter().map(|run| run.components[i].shapley).collect();
             OverRuns {
                 name: first.components[i].name.clone(),
                 alone: with_interval(&alone),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use rayon::prelude::*;
 use scfm_ablation::{
-    CandidatePair, CellEffects, CellOf, Component, OverCells, PatchedCell, ReadOut, disjoint_pairs,
-    spread_cells,
+    CandidatePair, CellEffects, CellOf, Component, MediationRun, OverCells, PatchedCell, ReadOut, Residual,
+    disjoint_pairs, spread_cells,
 };
 use scfm_core::{Column, Panel, Responses, Table};
 use scfm_grn::{Format, ReferenceNetwork};
@@ -68,6 +68,9 @@ struct Mediation<'a> {
     reference: Option<ReferenceNetwork>,
 }
 
+/// What of a cell is looked at.
+type Values = fn(&InCell) -> &[f64];
+
 /// A pair at a granularity, over cells.
 struct Run {
     source: String,
@@ -76,9 +79,10 @@ struct Run {
     responds: Option<bool>,
     granularity: &'static str,
     components: Vec<Component>,
+    /// What each component restores alone.
     effects: CellEffects,
-    /// By component, its Shapley value in each cell; empty where components are not all there is.
-    shapley: Vec<Vec<f64>>,
+    /// Shapley values; none where components are not all there is.
+    shapley: Option<CellEffects>,
 }
 
 /// What was found in one cell of a pair.
@@ -102,12 +106,17 @@ impl Asker for Mediation<'_> {
         let candidates = self.candidates(genes, &places);
         let pairs = disjoint_pairs(candidates, parameters.mediation_pairs, parameters.mediation_cells);
         let lists: Vec<Vec<usize>> = pairs.iter().map(|pair| pair.cells.clone()).collect();
-        let chosen = spread_cells(&lists, parameters.mediation_cells);
-        let jobs: Vec<(usize, usize)> = chosen
+        let cells_of = spread_cells(&lists, parameters.mediation_cells);
+        let jobs: Vec<(usize, usize)> = cells_of
             .iter()
             .enumerate()
             .flat_map(|(pair, cells)| cells.iter().map(move |&cell| (pair, cell)))
             .collect();
+        let place = |column: usize, cell: usize| {
+            let of_gene = &places[column];
+            let at = of_gene.binary_search_by_key(&cell, |&(cell, _)| cell);
+            of_gene[at.expect("a cell that expresses the gene")].1
+        };
 
         let (parts, blocks) = (
             Component::parts(read_out.model()),
@@ -121,12 +130,8 @@ impl Asker for Mediation<'_> {
         let found: Vec<InCell> = jobs
             .par_iter()
             .map(|&(pair, cell)| {
-                let place = |column: usize| {
-                    let of_gene = &places[column];
-                    let at = of_gene.binary_search_by_key(&cell, |&(cell, _)| cell);
-                    of_gene[at.expect("a cell that holds both genes")].1
-                };
-                let (source, target) = (place(pairs[pair].source), place(pairs[pair].target));
+                let of_pair = &pairs[pair];
+                let (source, target) = (place(of_pair.source, cell), place(of_pair.target, cell));
                 let patched = PatchedCell::new(read_out, &cells[cell], source, target)?;
                 let stream = |what| {
                     let index = (pair as u64) << 32 | cell as u64;
@@ -154,26 +159,25 @@ impl Asker for Mediation<'_> {
 
         let mut runs = Vec::new();
         let mut rest = found.as_slice();
-        for (pair, cells) in pairs.iter().zip(&chosen) {
+        for (pair, cells) in pairs.iter().zip(&cells_of) {
             let (of_pair, others) = rest.split_at(cells.len());
             rest = others;
             let (source, target) = (genes.gene(pair.source), genes.gene(pair.target));
-            let run = |granularity,
-                       components: &[Component],
-                       effects: fn(&InCell) -> &[f64],
-                       shapley: Option<fn(&InCell) -> &[f64]>| Run {
-                source: source.to_string(),
-                target: target.to_string(),
-                in_reference: pair.rank <= KNOWN,
-                responds: self.responds(source.as_str(), target.as_str()),
-                granularity,
-                components: components.to_vec(),
-                effects: CellEffects {
+            let run = |granularity, components: &[Component], effects: Values, shapley: Option<Values>| {
+                let of = |values| CellEffects {
                     total: of_pair.iter().map(|cell| cell.total).collect(),
-                    components: transposed(of_pair, components.len(), effects),
-                },
-                shapley: shapley
-                    .map_or_else(Vec::new, |shapley| transposed(of_pair, components.len(), shapley)),
+                    components: transposed(of_pair, components.len(), values),
+                };
+                Run {
+                    source: source.to_string(),
+                    target: target.to_string(),
+                    in_reference: pair.rank <= KNOWN,
+                    responds: self.responds(source.as_str(), target.as_str()),
+                    granularity,
+                    components: components.to_vec(),
+                    effects: of(effects),
+                    shapley: shapley.map(of),
+                }
             };
             runs.extend([
                 run(PARTS, &parts, |c| &c.parts, Some(|c| &c.shapley_of_parts)),
@@ -189,6 +193,9 @@ impl Asker for Mediation<'_> {
         Ok((runs, words.to_vec()))
     }
 }
+
+/// With fewer pairs of the reference for each that is asked for, others are looked at too.
+const ENOUGH: usize = 40;
 
 /// The last rank of pairs that the reference network holds.
 const KNOWN: u8 = 2;
@@ -220,7 +227,7 @@ impl Mediation<'_> {
             })
             .collect();
         // They may be many and are needed where the reference has too few.
-        if candidates.len() < 4 * self.bench.parameters().mediation_pairs {
+        if candidates.len() < ENOUGH * self.bench.parameters().mediation_pairs {
             let responding = self.responses.positive();
             let known: std::collections::BTreeSet<(usize, usize)> =
                 candidates.iter().map(|c| (c.source, c.target)).collect();
@@ -266,9 +273,11 @@ fn transposed(cells: &[InCell], n: usize, values: fn(&InCell) -> &[f64]) -> Vec<
 
 fn runs_table(runs: &[Run]) -> Result<Table> {
     let numbers = |of: &dyn Fn(&Run) -> f64| Column::numbers(runs.iter().map(of));
-    let residual = |run: &Run| run.effects.share_residual();
+    let total = |run: &Run| OverCells::of(&run.effects.total);
+    let residual =
+        |run: &Run, value: fn(Residual) -> f64| run.effects.share_residual().map_or(f64::NAN, value);
     // As published: each cell's effects divided by its total effect, and their mean taken from the total effect itself.
-    let published = |run: &Run| published(run).published_residual();
+    let published = |run: &Run| as_published(&run.effects).published_residual();
     Ok(Table::new(runs.len())
         .with("source", Column::text(runs.iter().map(|r| &r.source)))?
         .with("target", Column::text(runs.iter().map(|r| &r.target)))?
@@ -282,63 +291,65 @@ fn runs_table(runs: &[Run]) -> Result<Table> {
             "n_cells",
             Column::counts(runs.iter().map(|r| r.effects.total.len())),
         )?
-        .with("total", numbers(&|r| OverCells::of(&r.effects.total).mean))?
-        .with("total_sd", numbers(&|r| OverCells::of(&r.effects.total).std))?
-        .with(
-            "residual",
-            numbers(&|r| residual(r).map_or(f64::NAN, |r| r.value)),
-        )?
-        .with(
-            "residual_se",
-            numbers(&|r| residual(r).map_or(f64::NAN, |r| r.standard_error)),
-        )?
+        .with("total", numbers(&|r| total(r).mean))?
+        .with("total_sd", numbers(&|r| total(r).std))?
+        .with("residual", numbers(&|r| residual(r, |r| r.value)))?
+        .with("residual_se", numbers(&|r| residual(r, |r| r.standard_error)))?
         .with("published_residual", numbers(&|r| published(r).value))?
         .with("published_residual_se", numbers(&|r| published(r).standard_error))?)
 }
 
 /// The run with the components as the published code has them: shares formed in each cell.
-fn published(run: &Run) -> scfm_ablation::MediationRun {
-    let shares = run.effects.components.iter().map(|of_cells| {
+fn as_published(effects: &CellEffects) -> MediationRun {
+    let shares = effects.components.iter().map(|of_cells| {
         let shares: Vec<f64> = of_cells
             .iter()
-            .zip(&run.effects.total)
+            .zip(&effects.total)
             .map(|(effect, total)| if *total == 0.0 { *effect } else { effect / total })
             .collect();
         OverCells::of(&shares)
     });
-    scfm_ablation::MediationRun {
-        total: OverCells::of(&run.effects.total),
+    MediationRun {
+        total: OverCells::of(&effects.total),
         components: shares.collect(),
     }
 }
 
-fn components_table(runs: &[Run]) -> Result<Table> {
-    struct Row<'a> {
-        run: &'a Run,
-        component: Component,
-        effect: OverCells,
-        share: Option<OverCells>,
-        published: OverCells,
-        shapley: Option<OverCells>,
-    }
-    let rows: Vec<Row<'_>> = runs
-        .iter()
-        .flat_map(|run| {
-            let shares = run.effects.shares().ok();
-            let published = published(run).components;
-            let summary = run.effects.summary().components;
-            (0..run.components.len())
-                .map(|i| Row {
-                    run,
-                    component: run.components[i],
-                    effect: summary[i],
-                    share: shares.as_ref().map(|shares| shares[i]),
-                    published: published[i],
-                    shapley: run.shapley.get(i).map(|values| OverCells::of(values)),
-                })
-                .collect::<Vec<_>>()
+/// A component of a run.
+struct Row<'a> {
+    run: &'a Run,
+    component: Component,
+    effect: OverCells,
+    share: Option<OverCells>,
+    published: OverCells,
+    shapley: Option<OverCells>,
+    shapley_share: Option<OverCells>,
+}
+
+fn rows(run: &Run) -> Vec<Row<'_>> {
+    let shares = run.effects.shares().ok();
+    let (effects, published) = (
+        run.effects.summary().components,
+        as_published(&run.effects).components,
+    );
+    let shapley = run.shapley.as_ref().map(|values| values.summary().components);
+    let shapley_shares = run.shapley.as_ref().and_then(|values| values.shares().ok());
+    let at = |values: &Option<Vec<OverCells>>, i: usize| values.as_ref().map(|values| values[i]);
+    (0..run.components.len())
+        .map(|i| Row {
+            run,
+            component: run.components[i],
+            effect: effects[i],
+            share: at(&shares, i),
+            published: published[i],
+            shapley: at(&shapley, i),
+            shapley_share: at(&shapley_shares, i),
         })
-        .collect();
+        .collect()
+}
+
+fn components_table(runs: &[Run]) -> Result<Table> {
+    let rows: Vec<Row<'_>> = runs.iter().flat_map(rows).collect();
     let text = |of: &dyn Fn(&Row<'_>) -> String| Column::text(rows.iter().map(of));
     let numbers = |of: &dyn Fn(&Row<'_>) -> f64| Column::numbers(rows.iter().map(of));
     let head = |row: &Row<'_>| match row.component {
@@ -364,5 +375,10 @@ fn components_table(runs: &[Run]) -> Result<Table> {
         .with("published_share", numbers(&|r| r.published.mean))?
         .with("published_share_sd", numbers(&|r| r.published.std))?
         .with("shapley", numbers(&|r| of(r.shapley, |s| s.mean)))?
-        .with("shapley_sd", numbers(&|r| of(r.shapley, |s| s.std)))?)
+        .with("shapley_sd", numbers(&|r| of(r.shapley, |s| s.std)))?
+        .with("shapley_share", numbers(&|r| of(r.shapley_share, |s| s.mean)))?
+        .with(
+            "shapley_share_se",
+            numbers(&|r| of(r.shapley_share, OverCells::standard_error)),
+        )?)
 }
