@@ -7,8 +7,17 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Bench, assert_one_line, files, text};
 
-/// Few cells, so that a run takes seconds.
-const EVALUATE: &[&str] = &["evaluate", "--cell-type", "rpe1", "--cells", "120", "--quiet"];
+/// Few cells and analyses, so that a run takes seconds.
+const EVALUATE: &[&str] = &[
+    "evaluate",
+    "--cell-type",
+    "rpe1",
+    "--cells",
+    "120",
+    "--analyses",
+    "gene-baselines,layer-selection,value-weighted",
+    "--quiet",
+];
 
 /// Files of a run in the order in which they appear: the run is killed as soon as one is there.
 const MOMENTS: &[&str] = &[
