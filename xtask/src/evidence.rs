@@ -10,6 +10,8 @@ use scfm_grn::{Format, ReferenceNetwork};
 use scfm_io::{read_edges, read_pair_counts, read_table};
 
 use crate::record::RunRecord;
+use crate::reference_files::Role;
+use crate::relations::Relations;
 use crate::run_folder::RunFolder;
 
 /// Names of files inside the run folder; others build on them.
@@ -27,7 +29,6 @@ pub mod names {
     pub const PERTURBATIONS: &str = "tables/perturbations.parquet";
     pub const GUIDE_NULLS: &str = "tables/guide_nulls.parquet";
     pub const GUIDE_LEDGER: &str = "tables/ledger_guides.parquet";
-    pub const TRRUST: &str = "references/trrust.tsv";
     pub const N_CELLS: &str = "edges/n_cells.parquet";
     pub const BASELINE_ATTENTION: &str = "edges/attention-baseline.parquet";
 
@@ -54,6 +55,8 @@ pub struct Evidence {
     pub baseline_responses: Responses,
     /// TRRUST, where the run has it.
     pub reference: Option<ReferenceNetwork>,
+    /// All other references.
+    pub relations: Relations,
 }
 
 impl Evidence {
@@ -77,8 +80,14 @@ impl Evidence {
         // A pair that no cell holds has no attention either; as a score its count is missing with it.
         let counts = counts.mapv(|n| if n == 0 { f32::NAN } else { n as f32 });
         let mut features = gene_table(&table(run, names::FEATURES)?)?;
-        let reference = match record.inputs.contains_key("trrust") {
-            true => Some(ReferenceNetwork::read(&run.file(names::TRRUST), Format::Trrust)?),
+        let genes = table(run, names::GENES)?;
+        let named = text(&genes, "ensembl_id")?.into_iter().zip(text(&genes, "gene")?);
+        let mut relations = Relations::read(run, record, named)?;
+        let reference = match record.inputs.contains_key(Role::Trrust.name()) {
+            true => {
+                let trrust = ReferenceNetwork::read(&run.file(Role::Trrust.stored()), Format::Trrust)?;
+                Some(relations.by_symbol(trrust))
+            }
             false => None,
         };
         if let Some(reference) = &reference {
@@ -94,6 +103,7 @@ impl Evidence {
             responses: responses(&table(run, names::DE)?, &panel)?,
             baseline_responses: responses(&table(run, names::BASELINE_DE)?, &panel)?,
             reference,
+            relations,
             panel,
         })
     }

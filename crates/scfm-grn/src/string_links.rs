@@ -203,7 +203,7 @@ impl ScoredPairs {
     }
 
     /// The pairs with their scores in thousandths.
-    pub fn iter(&self) -> impl Iterator<Item = (&GeneId, &GeneId, u16)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&GeneId, &GeneId, u16)> + Clone {
         self.pairs
             .iter()
             .map(|&(a, b, score)| (&self.genes[a as usize], &self.genes[b as usize], score))

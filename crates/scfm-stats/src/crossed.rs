@@ -106,6 +106,45 @@ pub fn crossed_difference(
     )
 }
 
+/// Tests whether the mean AUROC of one score differs between two sets of labels of the same rows and columns (a - b),
+/// two-sided: as a reference network and the part of it that is curated more strictly.
+///
+/// Either mean AUROC has influences of its own, (V - θ) / (P n) with the placements, class sizes and mean of its labels;
+/// a cell that is positive in one and negative in the other has both. Their difference takes the place of a score's
+/// influence in the crossed variance, so that what both label sets share drops out of it. Degrees of freedom are those of
+/// the labels with fewer effective columns.
+///
+/// # Errors
+/// As [`crossed_auroc`], where both label sets must have a positive and a negative in each row.
+pub fn crossed_label_difference(
+    scores: ArrayView2<f64>,
+    a: LabelledGrid,
+    b: LabelledGrid,
+    limits: &CrossedLimits,
+) -> Result<CrossedAuroc, Error> {
+    let (of_a, influence_a) = rows_and_influence(scores, a)?;
+    let (of_b, influence_b) = rows_and_influence(scores, b)?;
+    let differences = of_a.iter().zip(&of_b).map(|(a, b)| a - b).collect();
+    conclude(
+        differences,
+        &(influence_a - influence_b),
+        effective_genes(a).min(effective_genes(b)),
+        limits,
+        EffectKind::DeltaAuroc,
+    )
+}
+
+/// AUROC of each row, and the influence of each candidate on their mean.
+fn rows_and_influence(
+    scores: ArrayView2<f64>,
+    labels: LabelledGrid,
+) -> Result<(Vec<f64>, Array2<f64>), Error> {
+    let Placements { aurocs, values } = Placements::of(scores, labels)?;
+    let mean = aurocs.iter().sum::<f64>() / aurocs.len() as f64;
+    let influence = influence(&values, labels, mean);
+    Ok((aurocs, influence))
+}
+
 /// AUROCs of the rows and DeLong's placement of each candidate: of a positive, the share of negatives it beats; of a
 /// negative, the share of positives that beat it (ties ½). Either mean over a row is its AUROC.
 struct Placements {
@@ -145,28 +184,55 @@ fn infer(
     limits: &CrossedLimits,
     kind: EffectKind,
 ) -> Result<CrossedAuroc, Error> {
-    let n_rows = per_row.len();
-    let rows = n_rows as f64;
-    let mean = per_row.iter().sum::<f64>() / rows;
-    // Σ_p ψ, Σ_p ψ² and Σ_p Y / n1 of each column.
-    let mut influence = vec![0.0; labels.n_columns()];
-    let mut squares = vec![0.0; labels.n_columns()];
-    let mut weight = vec![0.0; labels.n_columns()];
+    let mean = per_row.iter().sum::<f64>() / per_row.len() as f64;
+    let influence = influence(placements, labels, mean);
+    conclude(per_row, &influence, effective_genes(labels), limits, kind)
+}
+
+/// Influence ψ of each candidate on the mean over rows; 0 where a cell is no candidate.
+fn influence(placements: &Array2<f64>, labels: LabelledGrid, mean: f64) -> Array2<f64> {
+    let rows = labels.n_rows() as f64;
+    let mut influence = Array2::zeros(placements.dim());
     for (row, placed) in placements.outer_iter().enumerate() {
         let (n_pos, n_neg) = labels.classes(row);
         for (column, &placement) in placed.iter().enumerate() {
-            if !labels.candidate[[row, column]] {
-                continue;
+            if labels.candidate[[row, column]] {
+                let class = if labels.positive[[row, column]] {
+                    n_pos
+                } else {
+                    n_neg
+                };
+                influence[[row, column]] = (placement - mean) / (rows * class as f64);
             }
-            let positive = labels.positive[[row, column]];
-            let class = if positive { n_pos } else { n_neg };
-            let psi = (placement - mean) / (rows * class as f64);
-            influence[column] += psi;
-            squares[column] += psi * psi;
-            weight[column] += if positive { 1.0 / n_pos as f64 } else { 0.0 };
         }
     }
-    let effective_genes = weight.iter().sum::<f64>().powi(2) / weight.iter().map(|c| c * c).sum::<f64>();
+    influence
+}
+
+/// (Σ c)² / Σ c², c_g = Σ_p Y_pg / n1_p.
+fn effective_genes(labels: LabelledGrid) -> f64 {
+    let mut weight = vec![0.0; labels.n_columns()];
+    for row in 0..labels.n_rows() {
+        let (n_pos, _) = labels.classes(row);
+        for (column, weight) in weight.iter_mut().enumerate() {
+            let counts = labels.candidate[[row, column]] && labels.positive[[row, column]];
+            *weight += if counts { 1.0 / n_pos as f64 } else { 0.0 };
+        }
+    }
+    weight.iter().sum::<f64>().powi(2) / weight.iter().map(|c| c * c).sum::<f64>()
+}
+
+/// The crossed t test of per-row values of which every cell has an influence.
+fn conclude(
+    per_row: Vec<f64>,
+    influence: &Array2<f64>,
+    effective_genes: f64,
+    limits: &CrossedLimits,
+    kind: EffectKind,
+) -> Result<CrossedAuroc, Error> {
+    let n_rows = per_row.len();
+    let rows = n_rows as f64;
+    let mean = per_row.iter().sum::<f64>() / rows;
     if n_rows < limits.min_rows.max(2) || effective_genes < limits.min_effective_genes {
         return Err(Undefined::NotDecidable {
             rows: n_rows,
@@ -178,7 +244,16 @@ fn infer(
     }
     let between_rows =
         per_row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (rows * (rows - 1.0));
-    let shared_columns: f64 = influence
+    // Σ_p ψ and Σ_p ψ² of each column.
+    let mut sums = vec![0.0; influence.ncols()];
+    let mut squares = vec![0.0; influence.ncols()];
+    for row in influence.outer_iter() {
+        for (column, psi) in row.iter().enumerate() {
+            sums[column] += psi;
+            squares[column] += psi * psi;
+        }
+    }
+    let shared_columns: f64 = sums
         .iter()
         .zip(&squares)
         .map(|(sum, squares)| sum * sum - squares)

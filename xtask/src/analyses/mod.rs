@@ -1,12 +1,16 @@
 //! The analyses that run today: each takes stored evidence, calls a library crate, and gives every result the name
 //! that the plan has for it.
 
+mod biology_layers;
 mod coexpression_mapping;
 pub mod degree_null;
+mod expression_matched;
 mod gene_baselines;
 mod incremental_value;
 mod layer_selection;
+mod per_tf;
 mod perturbation_first;
+mod reference_circularity;
 
 use anyhow::Result;
 use scfm_baselines::ScoredCandidates;
@@ -33,6 +37,14 @@ pub const ALL: &[Analysis] = &[
         run: coexpression_mapping::run,
     },
     Analysis {
+        id: biology_layers::ID,
+        run: biology_layers::run,
+    },
+    Analysis {
+        id: per_tf::ID,
+        run: per_tf::run,
+    },
+    Analysis {
         id: perturbation_first::ID,
         run: perturbation_first::run,
     },
@@ -51,6 +63,14 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: degree_null::ID,
         run: degree_null::run,
+    },
+    Analysis {
+        id: reference_circularity::ID,
+        run: reference_circularity::run,
+    },
+    Analysis {
+        id: expression_matched::ID,
+        run: expression_matched::run,
     },
 ];
 

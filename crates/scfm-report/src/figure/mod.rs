@@ -13,7 +13,7 @@ pub use axis::{Measure, Scale};
 pub use density::pair_density;
 pub use distribution::{ScoreSet, auroc_distributions};
 pub use forest::{Effect, forest};
-pub use profile::{LayerAuroc, layer_profile};
+pub use profile::{LayerAuroc, LayerProfile, layer_profile, layer_profiles};
 
 use maud::{Markup, html};
 
