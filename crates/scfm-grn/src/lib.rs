@@ -55,6 +55,7 @@ mod list_reader;
 mod mixing;
 mod network;
 mod pair_set;
+mod partial_relations;
 mod recovery;
 mod scored_list;
 mod shared_genes;
@@ -74,12 +75,12 @@ pub use fixed_degrees::FixedDegrees;
 pub use gene_sets::{GeneSet, GeneSets, RelatedPairs, SetSizes};
 pub use layer_relations::{
     Enrichment, LayerRelations, NamedRelation, Relation, RelationParams, RelationProfile, layer_relations,
-    partial_memberships,
 };
 pub use level::Level;
 pub use mixing::Mixing;
 pub use network::{Edge, Modes, ReferenceNetwork};
 pub use pair_set::PairSet;
+pub use partial_relations::{PartialRelation, partial_memberships};
 pub use recovery::{Recovery, recovery, recovery_of_scores};
 pub use scored_list::{Absent, EdgeList, ListGenes, Ranking, ScoredEdge, Truncation, thousands};
 pub use string_links::{ScoreScale, ScoredPairs, read_protein_names};

@@ -64,17 +64,21 @@ fn agrees_with_its_definition() {
     assert_eq!(found.effective_genes, a.effective_genes.min(b.effective_genes));
 
     let (rows, columns) = kept.dim();
+    let candidate = &draw.candidate;
     let psi = |positive: &Array2<bool>, mean: f64| {
         Array2::from_shape_fn((rows, columns), |(row, column)| {
             if !draw.candidate[[row, column]] {
                 return 0.0;
             }
             let own = positive[[row, column]];
-            let class = |wanted: bool| {
-                (0..columns).filter(move |&c| draw.candidate[[row, c]] && positive[[row, c]] == wanted)
+            let class = |wanted: bool| -> Vec<usize> {
+                (0..columns)
+                    .filter(|&c| candidate[[row, c]] && positive[[row, c]] == wanted)
+                    .collect()
             };
             let score = |c| draw.scores[0][[row, c]];
             let wins: f64 = class(!own)
+                .into_iter()
                 .map(|c| {
                     let (high, low) = if own { (column, c) } else { (c, column) };
                     if score(high) > score(low) {
@@ -86,8 +90,8 @@ fn agrees_with_its_definition() {
                     }
                 })
                 .sum();
-            let placement = wins / class(!own).count() as f64;
-            (placement - mean) / (rows as f64 * class(own).count() as f64)
+            let placement = wins / class(!own).len() as f64;
+            (placement - mean) / (rows as f64 * class(own).len() as f64)
         })
     };
     let influence = psi(&kept, a.mean) - psi(&draw.positive, b.mean);

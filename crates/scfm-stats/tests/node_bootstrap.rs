@@ -82,19 +82,39 @@ fn an_influence_is_the_derivative_by_a_nodes_weight() {
     }
 }
 
-/// Resample by resample beside the bootstrap that ranks the drawn pairs anew.
+/// Resample by resample beside the bootstrap that ranks the drawn pairs anew: close where nodes matter, and with two thirds
+/// of its variance, as the theory has it, where pairs do.
 #[test]
 fn resamples_follow_those_that_rank_anew() {
     let n = 60;
     let pairs = pairs_of(n);
-    let layers: Vec<(Vec<f64>, Vec<bool>)> = (0..2).map(|l| draw(n, 0.8, 0.2, &mut stream(81, l))).collect();
-    let influences: Vec<NodeInfluence> = layers
+    let by_nodes = || {
+        let mut rng = stream(81, 0);
+        let part: Vec<f64> = (0..n).map(|_| normal(&mut rng)).collect();
+        let propensity: Vec<f64> = (0..n).map(|_| normal(&mut rng)).collect();
+        let sums = |of: &[f64]| -> Vec<f64> {
+            pairs
+                .iter()
+                .map(|&(a, b)| of[a as usize] + of[b as usize])
+                .collect()
+        };
+        (
+            sums(&part),
+            sums(&propensity)
+                .into_iter()
+                .map(|sum| sum > 1.0)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let by_pairs = draw(n, 0.0, 0.2, &mut stream(81, 1));
+    let worlds = [(by_nodes(), 0.95, 0.85..=1.1), (by_pairs, 0.7, 0.72..=0.95)];
+    let influences: Vec<NodeInfluence> = worlds
         .iter()
-        .map(|(s, y)| node_influence(&SortedScores::new(s).unwrap(), y, &pairs, n).unwrap())
+        .map(|((s, y), ..)| node_influence(&SortedScores::new(s).unwrap(), y, &pairs, n).unwrap())
         .collect();
     let resamples = 400;
     let linear = NodeBootstrap::new(&influences, resamples, |i| stream(82, i)).unwrap();
-    for (layer, (scores, positive)) in layers.iter().enumerate() {
+    for (at, ((scores, positive), least, ratios)) in worlds.iter().enumerate() {
         // The same draws, from a statistic that is asked for them.
         let anew = bootstrap(
             n,
@@ -106,12 +126,13 @@ fn resamples_follow_those_that_rank_anew() {
             |i| stream(82, i),
         )
         .unwrap();
-        let linear = linear.replicates.column(layer).to_vec();
+        let linear = linear.replicates.column(at).to_vec();
         let r = pearson(&linear, &anew.replicates).unwrap().effect;
         let sd = |values: &[f64]| Moments::of(values).variance.sqrt();
         let ratio = sd(&linear) / sd(&anew.replicates);
-        assert!(r > 0.97, "layer {layer}: r = {r}");
-        assert!((0.85..=1.05).contains(&ratio), "layer {layer}: {ratio}");
+        eprintln!("world {at}: r {r}, ratio {ratio}");
+        assert!(r > *least, "world {at}: r = {r}");
+        assert!(ratios.contains(&ratio), "world {at}: {ratio}");
     }
 }
 

@@ -257,10 +257,7 @@ fn the_clustered_tests_hold_their_level_where_independence_does_not() {
         let at =
             format!("{n_sources} sources, {n_positives} positives, {gene_part}: {one} {two} {independent}");
         eprintln!("{at}");
-        assert!(
-            (0.02..=0.085).contains(&one) && (0.02..=0.085).contains(&two),
-            "{at}"
-        );
+        assert!(one <= 0.085 && two <= 0.085, "{at}");
         assert!(independent >= naive, "{at}");
     }
 }

@@ -4,8 +4,8 @@ use anyhow::Result;
 use ndarray::ArrayView2;
 use scfm_core::{Column, Ledger, Table};
 use scfm_grn::{
-    LayerRelations, NamedRelation, Relation, RelationParams, RelationProfile, layer_relations,
-    partial_memberships,
+    LayerRelations, NamedRelation, PartialRelation, Relation, RelationParams, RelationProfile,
+    layer_relations, partial_memberships,
 };
 use scfm_report::{Block, LayerAuroc, LayerProfile, layer_profiles};
 use scfm_stats::Undefined;
@@ -152,7 +152,8 @@ fn partial(desk: &mut Desk<'_>, relations: &[NamedRelation]) -> Result<()> {
         |purpose, i| seeds.stream(ID, purpose, i),
     )?;
     let mut rows = Vec::new();
-    for (name, outcome) in &found {
+    for PartialRelation { name, correlation } in &found {
+        let outcome = correlation;
         let test = outcome
             .as_ref()
             .map(|partial| partial.test.clone())
@@ -203,7 +204,7 @@ fn enriched(desk: &mut Desk<'_>, found: &LayerRelations) -> Result<()> {
                 .enrichment
                 .iter()
                 .zip(significant)
-                .map(|(cell, &s)| (profile, cell, s))
+                .map(move |(cell, &s)| (profile, cell, s))
         })
         .collect();
     let n = rows.len();

@@ -152,24 +152,31 @@ fn table(matched: &MatchedPairs, scores: &[(&str, Score<'_>)], limits: &PairLimi
             .pairs
             .iter()
             .all(|pair| !score(pair.source, pair.target).is_nan());
-        let found = match complete && !matched.pairs.is_empty() {
+        let (auroc, tested) = match complete && !matched.pairs.is_empty() {
             true => (
                 matched.plain_auroc(score)?.ok(),
                 matched.auroc(score, limits)?.ok(),
             ),
             false => (None, None),
         };
-        rows.push((*name, found.0, found.1));
+        rows.push(Row { name, auroc, tested });
     }
-    let number = |of: &dyn Fn(&(&str, Option<f64>, Option<PairAuroc>)) -> Option<f64>| {
+    let number = |of: &dyn Fn(&Row<'_>) -> Option<f64>| {
         Column::numbers(rows.iter().map(|row| of(row).unwrap_or(f64::NAN)))
     };
-    let interval =
-        |row: &(&str, Option<f64>, Option<PairAuroc>)| row.2.as_ref().and_then(|found| found.test.ci);
+    let interval = |row: &Row<'_>| row.tested.as_ref().and_then(|found| found.test.ci);
     Ok(Table::new(rows.len())
-        .with("score", Column::text(rows.iter().map(|row| row.0)))?
-        .with("auroc", number(&|row| row.1))?
+        .with("score", Column::text(rows.iter().map(|row| row.name)))?
+        .with("auroc", number(&|row| row.auroc))?
         .with("ci_low", number(&|row| Some(interval(row)?.low)))?
         .with("ci_high", number(&|row| Some(interval(row)?.high)))?
-        .with("p", number(&|row| Some(row.2.as_ref()?.test.p.p())))?)
+        .with("p", number(&|row| Some(row.tested.as_ref()?.test.p.p())))?)
+}
+
+/// A score on the matched pairs.
+struct Row<'a> {
+    name: &'a str,
+    auroc: Option<f64>,
+    /// With its interval, where there are enough sources and targets.
+    tested: Option<PairAuroc>,
 }
