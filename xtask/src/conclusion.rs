@@ -14,6 +14,7 @@ use crate::model::{SCGPT, SCGPT_ORIENTATION};
 use crate::progress::Progress;
 use crate::quality;
 use crate::record::RunRecord;
+use crate::reference_files::Role;
 use crate::run_folder::RunFolder;
 
 /// What the terminal shows of a finished run.
@@ -41,6 +42,7 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
     for file in files {
         ledger.extend(read_ledger(run, file)?);
     }
+    ledger.extend(evidence.relations.ledger.clone());
     for analysis in analyses::ALL {
         if !record.analyses.iter().any(|id| id == analysis.id) {
             registry.not_run_rest(analysis.id, "not asked for")?;
@@ -75,6 +77,20 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
             Need::Screen,
         ];
         present.extend(evidence.reference.is_some().then_some(Need::Trrust));
+        let others = [
+            (Role::Dorothea, Need::Dorothea),
+            (Role::String, Need::String),
+            (Role::Reactome, Need::Reactome),
+            (Role::Kegg, Need::Kegg),
+            (Role::Go, Need::Go),
+        ];
+        let there = |role: &Role| record.inputs.contains_key(role.name());
+        present.extend(
+            others
+                .into_iter()
+                .filter(|(role, _)| there(role))
+                .map(|(_, need)| need),
+        );
         for analysis in plan.analyses() {
             registry.not_run_rest(&analysis.id, analyses::missing(&analysis.needs, &present))?;
         }

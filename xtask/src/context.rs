@@ -67,6 +67,55 @@ impl Dataset {
 #[serde(deny_unknown_fields)]
 pub struct References {
     pub trrust: Option<String>,
+    /// Pairs of proteins with a score, by symbol or as STRING gives them.
+    #[serde(default, skip_serializing_if = "FileNames::is_empty")]
+    pub string: FileNames,
+    /// STRING's `protein.info` or `protein.aliases`, where pairs name proteins.
+    #[serde(default, skip_serializing_if = "FileNames::is_empty")]
+    pub string_names: FileNames,
+    #[serde(default, skip_serializing_if = "FileNames::is_empty")]
+    pub reactome: FileNames,
+    #[serde(default, skip_serializing_if = "FileNames::is_empty")]
+    pub kegg: FileNames,
+    /// GO biological process.
+    #[serde(default, skip_serializing_if = "FileNames::is_empty")]
+    pub go: FileNames,
+    /// DoRothEA or CollecTRI.
+    #[serde(default, skip_serializing_if = "FileNames::is_empty")]
+    pub dorothea: FileNames,
+    /// Classes of transcription factors, in place of the embedded ones.
+    #[serde(default, skip_serializing_if = "FileNames::is_empty")]
+    pub tf_classes: FileNames,
+    /// Most genes of a set that pairs its genes; all sets where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_set_size: Option<usize>,
+}
+
+/// Names under which a file may lie in a folder, the first that is there being meant; one name stands for itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "OneOrMany")]
+pub struct FileNames(pub Vec<String>);
+
+impl FileNames {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for FileNames {
+    fn from(names: OneOrMany) -> Self {
+        match names {
+            OneOrMany::One(name) => Self(vec![name]),
+            OneOrMany::Many(names) => Self(names),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

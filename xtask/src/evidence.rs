@@ -11,6 +11,8 @@ use scfm_grn::{Format, ReferenceNetwork};
 use scfm_io::{read_edges, read_pair_counts, read_table};
 
 use crate::record::RunRecord;
+use crate::reference_files::Role;
+use crate::relations::Relations;
 use crate::run_folder::RunFolder;
 
 /// Names of files inside the run folder; others build on them.
@@ -33,7 +35,6 @@ pub mod names {
     pub const MEDIATION_RUNS: &str = "tables/mediation_runs.parquet";
     pub const MEDIATION_COMPONENTS: &str = "tables/mediation_components.parquet";
     pub const KNOCK_OUT: &str = "tables/knock_out.parquet";
-    pub const TRRUST: &str = "references/trrust.tsv";
     pub const N_CELLS: &str = "edges/n_cells.parquet";
     pub const BASELINE_ATTENTION: &str = "edges/attention-baseline.parquet";
     pub const HEAD_RANKING: &str = "tables/head_ranking.parquet";
@@ -74,6 +75,8 @@ pub struct Evidence {
     pub reference: Option<ReferenceNetwork>,
     /// Where more is stored than memory holds at once.
     run: RunFolder,
+    /// All other references.
+    pub relations: Relations,
 }
 
 impl Evidence {
@@ -97,8 +100,14 @@ impl Evidence {
         // A pair that no cell holds has no attention either; as a score its count is missing with it.
         let counts = counts.mapv(|n| if n == 0 { f32::NAN } else { n as f32 });
         let mut features = gene_table(&table(run, names::FEATURES)?)?;
-        let reference = match record.inputs.contains_key("trrust") {
-            true => Some(ReferenceNetwork::read(&run.file(names::TRRUST), Format::Trrust)?),
+        let genes = table(run, names::GENES)?;
+        let named = text(&genes, "ensembl_id")?.into_iter().zip(text(&genes, "gene")?);
+        let mut relations = Relations::read(run, record, named)?;
+        let reference = match record.inputs.contains_key(Role::Trrust.name()) {
+            true => {
+                let trrust = ReferenceNetwork::read(&run.file(Role::Trrust.stored()), Format::Trrust)?;
+                Some(relations.by_symbol(trrust))
+            }
             false => None,
         };
         if let Some(reference) = &reference {
@@ -115,6 +124,7 @@ impl Evidence {
             baseline_responses: responses(&table(run, names::BASELINE_DE)?, &panel)?,
             reference,
             run: run.clone(),
+            relations,
             panel,
         })
     }

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use scfm_grn::{Format, ReferenceNetwork};
 
 use crate::args::{AbsentPairs, EvaluateArgs, NetworkOptions, RankBy, ScoreArgs};
 use crate::context::{Context, Fixture};
 use crate::failure::bad_input;
 use crate::fixture::Checkpoint;
+use crate::reference_files::{self, ReferenceFiles};
 use crate::workspace;
 
 /// The files of an evaluation and the context that reads them.
@@ -18,7 +18,8 @@ pub struct Inputs {
     pub data: PathBuf,
     /// Where the edges come from that are judged.
     pub edges: EdgeFiles,
-    pub trrust: Option<PathBuf>,
+    /// Reference networks, gene sets and classes.
+    pub references: ReferenceFiles,
     /// Whether the screen is the embedded fixture.
     pub embedded: bool,
     /// The checkpoint, where it is an embedded one.
@@ -124,7 +125,7 @@ impl Inputs {
         if let Some(fault) = context.parameters.fault() {
             return Err(bad_input(format!("--cells, --min-knockdown: {fault}")));
         }
-        let trrust = trrust(&context, references, args.references.is_some())?;
+        let references = reference_files::find(&context, references, args.references.is_some())?;
         let dictionaries = args.dictionaries.clone().unwrap_or_else(|| model.clone());
         Ok(Self {
             context,
@@ -134,7 +135,7 @@ impl Inputs {
                 folder: model,
                 dictionaries,
             },
-            trrust,
+            references,
             embedded,
         })
     }
@@ -154,9 +155,9 @@ impl Inputs {
         // A list is one layer, whatever the context says of its model.
         context.model.name = args.edges.display().to_string();
         context.model.layer = None;
-        let trrust = match &args.references {
-            Some(file) if file.is_file() => Some(sound_reference(file.clone())?),
-            folder => trrust(&context, folder.as_deref(), true)?,
+        let references = match &args.references {
+            Some(file) if file.is_file() => reference_files::trrust(file)?,
+            folder => reference_files::find(&context, folder.as_deref(), true)?,
         };
         Ok(Self {
             context,
@@ -167,7 +168,7 @@ impl Inputs {
                 rank: args.rank,
                 absent: args.absent,
             },
-            trrust,
+            references,
             embedded: false,
             checkpoint: None,
         })
@@ -204,32 +205,4 @@ fn model_folder(named: &Path) -> Result<PathBuf> {
             named.display()
         ))
     })
-}
-
-/// TRRUST in the folder of references. A folder that the user `named` must hold what the context asks for; otherwise
-/// the analyses that need it are registered as not run.
-fn trrust(context: &Context, references: Option<&Path>, named: bool) -> Result<Option<PathBuf>> {
-    let path = context
-        .references
-        .trrust
-        .as_ref()
-        .zip(references)
-        .map(|(file, folder)| folder.join(file));
-    match path {
-        Some(path) if !path.exists() && named => Err(bad_input(format!(
-            "{}: no such file, which the context names as TRRUST",
-            path.display()
-        ))),
-        found => found
-            .filter(|path| path.exists())
-            .map(sound_reference)
-            .transpose(),
-    }
-}
-
-/// The path of a file that can be read as TRRUST, so that a broken one is known before hours are spent on a model and
-/// before anything is written.
-fn sound_reference(path: PathBuf) -> Result<PathBuf> {
-    ReferenceNetwork::read(&path, Format::Trrust)?;
-    Ok(path)
 }

@@ -26,6 +26,8 @@ mod progress;
 mod quality;
 mod recipe;
 mod record;
+mod reference_files;
+mod relations;
 mod run_folder;
 mod screen;
 mod shard;

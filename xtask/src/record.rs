@@ -121,7 +121,8 @@ pub fn input_files(inputs: &Inputs, source: &EdgeSource) -> Result<BTreeMap<Stri
         }
         EdgeSource::List(listed) => files.push(("edges", &listed.path)),
     }
-    files.extend(inputs.trrust.as_deref().map(|path| ("trrust", path)));
+    let references = inputs.references.iter();
+    files.extend(references.map(|(role, path)| (role.name(), path.as_path())));
     files
         .into_iter()
         .map(|(role, path)| {

@@ -9,13 +9,10 @@ use ndarray::ArrayView2;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use scfm_core::GeneId;
-use scfm_stats::{
-    Alternative, EffectKind, Interval, PValue, TestResult, Undefined, auroc_interval, mid_ranks,
-};
+use scfm_stats::{Alternative, EffectKind, PValue, TestResult, Undefined, mid_ranks};
 
 use crate::mixing::{Mixing, fingerprint};
-use crate::{CandidateUniverse, Error, FixedDegrees};
+use crate::{CandidateUniverse, Error, FixedDegrees, TfRecovery, tf_recovery};
 
 /// Where no more networks than this have the degrees of the reference, no p-value can fall below 0.05.
 pub const MIN_NETWORKS: usize = 20;
@@ -79,21 +76,6 @@ impl DegreeNull {
     pub fn residual_share(&self) -> f64 {
         self.observed - self.null_mean
     }
-}
-
-/// How well a score ranks the targets of one TF.
-#[derive(Debug, Clone)]
-pub struct TfRecovery {
-    /// The TF.
-    pub tf: GeneId,
-    /// Its candidates in the reference.
-    pub n_pos: usize,
-    /// Its other candidates.
-    pub n_neg: usize,
-    /// AUROC among its candidates.
-    pub auroc: f64,
-    /// 95 % interval, see [`auroc_interval`].
-    pub ci: Interval,
 }
 
 /// Compares the recovery of `universe` by `scores`, `[tf, target]`, with that of networks of the same degrees.
@@ -184,7 +166,7 @@ pub fn degree_null(
         shuffled: shuffle_sums.into_iter().map(|sum| ranks.auroc(sum)).collect(),
         shuffle_z: shuffled.z(),
         mixing,
-        per_tf: per_tf(scores, universe)?,
+        per_tf: tf_recovery(scores, universe)?,
         n_pos,
         n_pairs: ranks.of_candidates.len(),
     }))
@@ -328,29 +310,4 @@ impl Null {
             })
         }
     }
-}
-
-fn per_tf(scores: ArrayView2<'_, f64>, universe: &CandidateUniverse) -> Result<Vec<TfRecovery>, Error> {
-    let mut found = Vec::new();
-    for (row, tf) in universe.tfs().genes().iter().enumerate() {
-        let (mut values, mut labels) = (Vec::new(), Vec::new());
-        for (column, &score) in scores.row(row).iter().enumerate() {
-            if universe.candidate()[[row, column]] && !score.is_nan() {
-                values.push(score);
-                labels.push(universe.positive()[[row, column]]);
-            }
-        }
-        let n_pos = labels.iter().filter(|&&label| label).count();
-        let n_neg = labels.len() - n_pos;
-        if let Ok(auroc) = scfm_stats::defined(scfm_stats::auroc(&values, &labels))? {
-            found.push(TfRecovery {
-                tf: tf.clone(),
-                n_pos,
-                n_neg,
-                auroc,
-                ci: auroc_interval(auroc, n_pos, n_neg),
-            });
-        }
-    }
-    Ok(found)
 }

@@ -1,9 +1,9 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use crate::Error;
 use crate::lines::{Splitter, each_line};
-use crate::network::{Lines, Mode};
+use crate::network::Lines;
+use crate::{Error, Level, Modes};
 
 /// How the lines of a reference file are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,9 +14,10 @@ pub enum Format {
     /// A list of pairs separated by tab, comma, semicolon or space, whichever the first line has.
     ///
     /// With a header, columns are found by name: source (`source_genesymbol`, `source`, `tf`, `regulator`, `gene1`,
-    /// `protein1`), target (likewise), mode (`mode`, `mor`, `effect`, `sign`) and weight (`weight`, `score`,
-    /// `edgeweight`, `combined_score`); others are passed over. Without one the fields are source, target, mode and
-    /// weight, of which the mode, the weight or both may be absent. A weight of 0 says that the pair is no edge.
+    /// `protein1`), target (likewise), mode (`mode`, `mor`, `effect`, `sign`, or OmniPath's `is_stimulation` and
+    /// `is_inhibition`), weight (`weight`, `score`, `edgeweight`, `combined_score`) and DoRothEA's level of confidence
+    /// (`confidence`, `level`, `dorothea_level`); others are passed over. Without one the fields are source, target, mode
+    /// and weight, of which the mode, the weight or both may be absent. A weight of 0 says that the pair is no edge.
     EdgeList,
 }
 
@@ -46,6 +47,9 @@ pub(crate) const TARGETS: &[&str] = &[
     "to",
 ];
 const MODES: &[&str] = &["mode", "mor", "effect", "sign"];
+/// OmniPath's two columns of modes.
+const FLAGS: [&str; 2] = ["is_stimulation", "is_inhibition"];
+const LEVELS: &[&str] = &["confidence", "level", "dorothea_level"];
 const WEIGHTS: &[&str] = &["weight", "score", "edgeweight", "combined_score"];
 
 /// Reads all edges of `input`, which may be compressed; `path` stands in errors only.
@@ -80,6 +84,7 @@ pub(crate) fn read(path: &Path, input: impl BufRead, format: Format) -> Result<L
     if lines.is_empty() {
         return Err(Error::Empty {
             path: path.to_owned(),
+            what: "edge",
         });
     }
     Ok(lines)
@@ -93,7 +98,9 @@ enum Columns {
         source: usize,
         target: usize,
         mode: Option<usize>,
+        flags: Option<[usize; 2]>,
         weight: Option<usize>,
+        level: Option<usize>,
     },
 }
 
@@ -106,11 +113,16 @@ impl Columns {
                 .iter()
                 .find_map(|name| fields.iter().position(|field| field.eq_ignore_ascii_case(name)))
         };
+        let flag = |name: &str| find(&[name]);
         Some(Self::Named {
             source: find(SOURCES)?,
             target: find(TARGETS)?,
             mode: find(MODES),
+            flags: flag(FLAGS[0])
+                .zip(flag(FLAGS[1]))
+                .map(|(stimulation, inhibition)| [stimulation, inhibition]),
             weight: find(WEIGHTS),
+            level: find(LEVELS),
         })
     }
 }
@@ -128,12 +140,12 @@ impl Line<'_> {
             return Err(self.fields_error("4 (TF, target, mode, PubMed ids, separated by tabs)"));
         }
         let mode = match self.fields[2] {
-            "Activation" => Mode::Activation,
-            "Repression" => Mode::Repression,
-            "Unknown" => Mode::Unknown,
+            "Activation" => Modes::ACTIVATION,
+            "Repression" => Modes::REPRESSION,
+            "Unknown" => Modes::UNKNOWN,
             other => return Err(self.mode_error(other, "Activation, Repression or Unknown")),
         };
-        lines.push(self.gene(0, "source")?, self.gene(1, "target")?, mode, None);
+        lines.push(self.gene(0, "source")?, self.gene(1, "target")?, mode, None, None);
         Ok(())
     }
 
@@ -141,28 +153,47 @@ impl Line<'_> {
         match columns {
             Columns::Positions => {
                 let (mode, weight) = match self.fields[..] {
-                    [_, _] => (Mode::Unknown, None),
-                    [_, _, number] if number.parse::<f64>().is_ok() => (Mode::Unknown, self.weight(number)?),
+                    [_, _] => (Modes::UNKNOWN, None),
+                    [_, _, number] if number.parse::<f64>().is_ok() => (Modes::UNKNOWN, self.weight(number)?),
                     [_, _, mode] => (self.mode(mode)?, None),
                     [_, _, mode, weight] => (self.mode(mode)?, self.weight(weight)?),
                     _ => return Err(self.fields_error("source, target and at most a mode and a weight")),
                 };
-                lines.push(self.gene(0, "source")?, self.gene(1, "target")?, mode, weight);
+                lines.push(
+                    self.gene(0, "source")?,
+                    self.gene(1, "target")?,
+                    mode,
+                    weight,
+                    None,
+                );
             }
             Columns::Named {
                 source,
                 target,
                 mode,
+                flags,
                 weight,
+                level,
             } => {
                 let field = |column: Option<usize>| column.and_then(|c| self.fields.get(c)).copied();
-                let mode = field(mode).map_or(Ok(Mode::Unknown), |field| self.mode(field))?;
+                let mode = match (
+                    field(mode),
+                    flags.map(|flags| flags.map(|flag| field(Some(flag)))),
+                ) {
+                    (Some(mode), _) => self.mode(mode)?,
+                    (None, Some([Some(stimulation), Some(inhibition)])) => {
+                        self.flagged(stimulation, inhibition)?
+                    }
+                    _ => Modes::UNKNOWN,
+                };
                 let weight = field(weight).map_or(Ok(None), |field| self.weight(field))?;
+                let level = field(level).map_or(Ok(None), |field| self.level(field))?;
                 lines.push(
                     self.gene(source, "source")?,
                     self.gene(target, "target")?,
                     mode,
                     weight,
+                    level,
                 );
             }
         }
@@ -176,19 +207,42 @@ impl Line<'_> {
         }
     }
 
-    fn mode(&self, field: &str) -> Result<Mode, Error> {
+    fn mode(&self, field: &str) -> Result<Modes, Error> {
         if let Ok(sign) = field.parse::<f64>() {
             return Ok(match sign {
-                s if s > 0.0 => Mode::Activation,
-                s if s < 0.0 => Mode::Repression,
-                _ => Mode::Unknown,
+                s if s > 0.0 => Modes::ACTIVATION,
+                s if s < 0.0 => Modes::REPRESSION,
+                _ => Modes::UNKNOWN,
             });
         }
         Ok(match field.to_ascii_lowercase().as_str() {
-            "activation" | "activates" | "activator" | "stimulation" | "up" | "+" => Mode::Activation,
-            "repression" | "represses" | "repressor" | "inhibition" | "down" | "-" => Mode::Repression,
-            "unknown" | "" | "na" | "none" | "?" => Mode::Unknown,
+            "activation" | "activates" | "activator" | "stimulation" | "up" | "+" => Modes::ACTIVATION,
+            "repression" | "represses" | "repressor" | "inhibition" | "down" | "-" => Modes::REPRESSION,
+            "unknown" | "" | "na" | "none" | "?" => Modes::UNKNOWN,
             _ => return Err(self.mode_error(field, "activation, repression, unknown or a sign")),
+        })
+    }
+
+    /// Both flags may be set, where evidence disagrees; with neither the mode is unknown.
+    fn flagged(&self, stimulation: &str, inhibition: &str) -> Result<Modes, Error> {
+        let flag = |field: &str| match field.to_ascii_lowercase().as_str() {
+            "1" | "true" => Ok(true),
+            "0" | "false" | "" | "na" => Ok(false),
+            _ => Err(self.mode_error(field, "1 or 0, true or false")),
+        };
+        let (activation, repression) = (flag(stimulation)?, flag(inhibition)?);
+        Ok(Modes {
+            activation,
+            repression,
+            unknown: !(activation || repression),
+        })
+    }
+
+    fn level(&self, field: &str) -> Result<Option<Level>, Error> {
+        Level::of_field(field).map_err(|()| Error::Level {
+            path: self.path.to_owned(),
+            line: self.number,
+            found: field.chars().take(40).collect(),
         })
     }
 

@@ -7,7 +7,7 @@ use scfm_core::Shown;
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be opened or read, or its gzip stream is broken.
-    #[error("cannot read network {}", path.display())]
+    #[error("cannot read reference {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -26,11 +26,13 @@ pub enum Error {
         /// The largest size that is read.
         limit: usize,
     },
-    /// The file has no edge at all.
-    #[error("{} holds no edge", path.display())]
+    /// The file has nothing of what it should hold.
+    #[error("{} holds no {what}", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
     },
     /// A line has bytes that are no UTF-8.
     #[error("{}, line {line}: not UTF-8 text", path.display())]
@@ -108,6 +110,52 @@ pub enum Error {
         line: u64,
         /// What was found.
         found: String,
+    },
+    /// A level of confidence that DoRothEA does not know.
+    #[error("{}, line {line}: confidence {found:?}, expected one of A to E", path.display())]
+    Level {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What was found.
+        found: String,
+    },
+    /// A score of a pair of proteins that is on neither of STRING's scales.
+    #[error("{}, line {line}: score {found:?}, expected a number from 0 to 1, or from 0 to 1000", path.display())]
+    Score {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What was found.
+        found: String,
+    },
+    /// The first line of a table does not name the columns that are needed.
+    #[error("{}, line {line}: columns {}; expected {expected}", path.display(), Shown(found))]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The fields of that line.
+        found: String,
+        /// What would have been understood.
+        expected: &'static str,
+    },
+    /// A word where one of a few is expected.
+    #[error("{}, line {line}: {what} {found:?}, expected {expected}", path.display())]
+    Word {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What the word stands for.
+        what: &'static str,
+        /// What was found.
+        found: String,
+        /// What would have been understood.
+        expected: &'static str,
     },
     /// A network shares no gene with the panels it is laid over: most likely other identifiers are in use.
     #[error(

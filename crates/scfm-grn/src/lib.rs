@@ -40,25 +40,50 @@
 //! ```
 
 mod benchmarks;
+mod circularity;
+mod crosswalk;
 mod degree_null;
 mod edge_list;
 mod error;
+mod expression_matching;
 mod fixed_degrees;
+mod gene_sets;
+mod layer_relations;
+mod level;
 mod lines;
 mod list_reader;
 mod mixing;
 mod network;
+mod pair_set;
+mod partial_relations;
 mod recovery;
 mod scored_list;
+mod shared_genes;
+mod string_links;
+mod tf_recovery;
+mod tfs;
 mod universe;
 
 pub use benchmarks::{BeelineScore, Dream5Score, beeline, dream5};
-pub use degree_null::{DegreeNull, DegreeNullParams, MIN_NETWORKS, TfRecovery, degree_null};
+pub use circularity::{Circularity, TfModes, circularity};
+pub use crosswalk::{Crosswalk, is_ensembl};
+pub use degree_null::{DegreeNull, DegreeNullParams, MIN_NETWORKS, degree_null};
 pub use edge_list::Format;
 pub use error::Error;
+pub use expression_matching::{ExpressionIndex, MatchedPair, MatchedPairs, MatchingParams, match_expression};
 pub use fixed_degrees::FixedDegrees;
+pub use gene_sets::{GeneSet, GeneSets, RelatedPairs, SetSizes};
+pub use layer_relations::{
+    Enrichment, LayerRelations, NamedRelation, Relation, RelationParams, RelationProfile, layer_relations,
+};
+pub use level::Level;
 pub use mixing::Mixing;
 pub use network::{Edge, Modes, ReferenceNetwork};
+pub use pair_set::PairSet;
+pub use partial_relations::{PartialRelation, partial_memberships};
 pub use recovery::{Recovery, recovery, recovery_of_scores};
 pub use scored_list::{Absent, EdgeList, ListGenes, Ranking, ScoredEdge, Truncation, thousands};
+pub use string_links::{ScoreScale, ScoredPairs, read_protein_names};
+pub use tf_recovery::{TfComparison, TfRecovery, compare_tfs, feature_of_tfs, tf_recovery};
+pub use tfs::{TfClass, TfClasses, read_tf_list};
 pub use universe::{CandidateUniverse, GeneNames};

@@ -143,6 +143,7 @@ impl Builder {
         if self.edges.is_empty() {
             return Err(Error::Empty {
                 path: path.to_owned(),
+                what: "edge",
             });
         }
         Ok(EdgeList {

@@ -4,21 +4,10 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use ndarray::Array1;
-use scfm_core::{GeneId, Panel};
+use scfm_core::{GeneId, Ledger, Panel};
 
-use crate::Error;
 use crate::edge_list::{self, Format};
-
-/// What a source does to its target, as one line of a reference says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Mode {
-    /// The source raises the target.
-    Activation,
-    /// The source lowers the target.
-    Repression,
-    /// The reference does not say.
-    Unknown,
-}
+use crate::{Crosswalk, Error, Level};
 
 /// All modes that a reference gives to one pair; different publications may disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,12 +26,26 @@ impl Modes {
         self.activation || self.repression
     }
 
-    fn insert(&mut self, mode: Mode) {
-        match mode {
-            Mode::Activation => self.activation = true,
-            Mode::Repression => self.repression = true,
-            Mode::Unknown => self.unknown = true,
-        }
+    pub(crate) const ACTIVATION: Self = Self {
+        activation: true,
+        repression: false,
+        unknown: false,
+    };
+    pub(crate) const REPRESSION: Self = Self {
+        activation: false,
+        repression: true,
+        unknown: false,
+    };
+    pub(crate) const UNKNOWN: Self = Self {
+        activation: false,
+        repression: false,
+        unknown: true,
+    };
+
+    fn add(&mut self, other: Self) {
+        self.activation |= other.activation;
+        self.repression |= other.repression;
+        self.unknown |= other.unknown;
     }
 }
 
@@ -55,14 +58,27 @@ pub struct Edge {
     pub target: GeneId,
     /// The modes of all lines with this pair.
     pub modes: Modes,
-    /// The weight of largest magnitude among the lines with this pair, where any has one.
+    /// The weight of largest magnitude among the lines with this pair, where any has one; CollecTRI's is its sign.
     pub weight: Option<f64>,
+    /// The best of the lines' levels of confidence, where any has one.
+    pub level: Option<Level>,
 }
 
 impl Edge {
     /// Whether source and target are one gene. Self pairs are kept in the network but are never candidates.
     pub fn is_self(&self) -> bool {
         self.source == self.target
+    }
+
+    /// 1 where the source raises its target and -1 where it lowers it, by the modes or else by the weight's sign;
+    /// nothing where the lines disagree or do not say. A weight without a sign, as an importance, reads as 1.
+    pub fn sign(&self) -> Option<i8> {
+        match (self.modes.activation, self.modes.repression) {
+            (true, false) => Some(1),
+            (false, true) => Some(-1),
+            (true, true) => None,
+            (false, false) => self.weight.map(|weight| if weight < 0.0 { -1 } else { 1 }),
+        }
     }
 }
 
@@ -145,6 +161,47 @@ impl ReferenceNetwork {
         }
     }
 
+    /// The network of those edges whose level is `least` or better; edges without a level are left out.
+    pub fn at_least(&self, least: Level) -> Self {
+        self.filter(|edge| edge.level.is_some_and(|level| level <= least))
+    }
+
+    /// The network with its genes renamed, and what was lost on the way: genes that `crosswalk` does not have. Pairs that
+    /// become one are merged.
+    pub fn renamed(&self, crosswalk: &Crosswalk) -> (Self, Ledger) {
+        let mut lines = Lines::default();
+        let (mut n_lost, mut lost) = (0, Vec::new());
+        for edge in &self.edges {
+            match (crosswalk.get(&edge.source), crosswalk.get(&edge.target)) {
+                (Some(source), Some(target)) => lines.merge(source.as_str(), target.as_str(), edge),
+                (source, _) => {
+                    n_lost += 1;
+                    lost.push(if source.is_none() {
+                        &edge.source
+                    } else {
+                        &edge.target
+                    });
+                }
+            }
+        }
+        let subject = format!("{} pairs", self.name);
+        let mut ledger = Ledger::new();
+        let n_merged = (self.edges.len() - n_lost - lines.edges.len()) as u64;
+        ledger.lost(&subject, "gene not in the crosswalk", n_lost as u64, lost);
+        ledger.lost(
+            &subject,
+            "same pair after the crosswalk",
+            n_merged,
+            [] as [&str; 0],
+        );
+        ledger.kept(&subject, lines.edges.len() as u64);
+        let renamed = Self {
+            edges: lines.edges,
+            ..self.clone()
+        };
+        (renamed, ledger)
+    }
+
     /// Number of distinct other genes that each gene of `panel` is a source of in the whole network, also those
     /// outside the panel; 0 for genes that the network does not have.
     pub fn out_degree(&self, panel: &Panel) -> Array1<f64> {
@@ -169,12 +226,33 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn push(&mut self, source: &str, target: &str, mode: Mode, weight: Option<f64>) {
+    pub(crate) fn push(
+        &mut self,
+        source: &str,
+        target: &str,
+        modes: Modes,
+        weight: Option<f64>,
+        level: Option<Level>,
+    ) {
         if weight == Some(0.0) {
             self.n_absent += 1;
             return;
         }
         self.n_lines += 1;
+        let edge = self.edge(source, target);
+        edge.modes.add(modes);
+        if weight.is_some_and(|new| edge.weight.is_none_or(|old| new.abs() > old.abs())) {
+            edge.weight = weight;
+        }
+        edge.level = edge.level.into_iter().chain(level).min();
+    }
+
+    /// Adds what another network says of a pair.
+    fn merge(&mut self, source: &str, target: &str, edge: &Edge) {
+        self.push(source, target, edge.modes, edge.weight, edge.level);
+    }
+
+    fn edge(&mut self, source: &str, target: &str) -> &mut Edge {
         let (source, target) = (self.intern(source), self.intern(target));
         let position = *self
             .position
@@ -185,14 +263,11 @@ impl Lines {
                     target,
                     modes: Modes::default(),
                     weight: None,
+                    level: None,
                 });
                 self.edges.len() - 1
             });
-        let edge = &mut self.edges[position];
-        edge.modes.insert(mode);
-        if weight.is_some_and(|new| edge.weight.is_none_or(|old| new.abs() > old.abs())) {
-            edge.weight = weight;
-        }
+        &mut self.edges[position]
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2};
 use scfm_core::{GeneId, Ledger, Panel};
 use scfm_stats::LabelledGrid;
 
+use crate::shared_genes::no_shared_genes;
 use crate::{Edge, Error, ReferenceNetwork};
 
 /// How the names of a reference become those of the panels.
@@ -90,7 +91,15 @@ impl CandidateUniverse {
             }
         }
         if !shares_a_gene {
-            return Err(no_shared_genes(reference, sources, targets, names));
+            let genes = reference
+                .edges()
+                .iter()
+                .flat_map(|edge| [&edge.source, &edge.target]);
+            return Err(no_shared_genes(
+                reference.name(),
+                genes.filter_map(|gene| names.translate(gene)),
+                sources.genes().iter().chain(targets.genes()),
+            ));
         }
 
         let mut has_edge = vec![all_sources; sources.len()];
@@ -246,40 +255,5 @@ impl Fates {
         }
         ledger.kept(&subject, n_kept as u64);
         ledger
-    }
-}
-
-fn no_shared_genes(
-    reference: &ReferenceNetwork,
-    sources: &Panel,
-    targets: &Panel,
-    names: GeneNames<'_>,
-) -> Error {
-    let translated = || {
-        reference
-            .edges()
-            .iter()
-            .flat_map(|edge| [&edge.source, &edge.target])
-            .filter_map(|gene| names.translate(gene))
-    };
-    let panel = || sources.genes().iter().chain(targets.genes());
-    let ensembl = |gene: &GeneId| gene.as_str().starts_with("ENS");
-    let upper: HashSet<String> = panel().map(|gene| gene.as_str().to_uppercase()).collect();
-    let hint = match (translated().next(), panel().next()) {
-        (None, Some(_)) => ": no gene of the reference is in the crosswalk",
-        (Some(reference), Some(panel)) if ensembl(reference) != ensembl(panel) => {
-            ": one side uses Ensembl ids, the other symbols; give a crosswalk"
-        }
-        _ if translated().any(|gene| upper.contains(&gene.as_str().to_uppercase())) => {
-            ": they agree but for upper and lower case; is one of another species?"
-        }
-        _ => "",
-    };
-    let few = |genes: &mut dyn Iterator<Item = &GeneId>| genes.take(3).map(ToString::to_string).collect();
-    Error::NoSharedGenes {
-        network: reference.name().to_owned(),
-        reference: few(&mut translated()),
-        panel: few(&mut panel()),
-        hint,
     }
 }

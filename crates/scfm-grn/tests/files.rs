@@ -161,7 +161,7 @@ fn broken_files_are_refused_with_line_and_finding() {
             EdgeList,
             "net, line 1: line of more than 1048576 bytes, which is no list of edges",
         ),
-        (truncated, EdgeList, "cannot read network net"),
+        (truncated, EdgeList, "cannot read reference net"),
     ] {
         let shown = String::from_utf8_lossy(&text[..text.len().min(60)]);
         match read(text, format) {

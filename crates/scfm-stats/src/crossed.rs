@@ -131,6 +131,29 @@ pub fn crossed_contrast(designs: &[Design], limits: &CrossedLimits) -> Result<Cr
     infer(designs, limits, EffectKind::DeltaAuroc)
 }
 
+/// Tests whether the mean AUROC of one score differs between two sets of labels of the same rows and columns (a - b),
+/// two-sided: as a reference network and the part of it that is curated more strictly. What both label sets share drops out.
+///
+/// # Errors
+/// As [`crossed_auroc`], where both label sets must have a positive and a negative in each row.
+pub fn crossed_label_difference(
+    scores: ArrayView2<f64>,
+    a: LabelledGrid,
+    b: LabelledGrid,
+    limits: &CrossedLimits,
+) -> Result<CrossedAuroc, Error> {
+    let labels = [
+        (1.0, a.positive.view(), a.candidate.view()),
+        (-1.0, b.positive.view(), b.candidate.view()),
+    ];
+    let designs = labels.map(|(weight, positive, candidate)| Design {
+        weight,
+        scores: scores.view(),
+        labels: LabelledGrid { positive, candidate },
+    });
+    crossed_contrast(&designs, limits)
+}
+
 /// AUROCs of the rows and DeLong's placement of each candidate: of a positive, the share of negatives it beats; of a
 /// negative, the share of positives that beat it (ties ½). Either mean over a row is its AUROC.
 struct Placements {

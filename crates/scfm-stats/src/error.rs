@@ -53,6 +53,20 @@ pub enum Undefined {
         /// The alternative it has.
         alternative: &'static str,
     },
+    /// A list of pairs with too few sources or targets for a variance that is clustered by both.
+    #[error(
+        "not decidable: {sources:.1} effective sources (needs {min_sources}) and {targets:.1} effective targets (needs {min_targets})"
+    )]
+    FewClusters {
+        /// Effective number of sources.
+        sources: f64,
+        /// Effective number needed.
+        min_sources: f64,
+        /// Effective number of targets.
+        targets: f64,
+        /// Effective number needed.
+        min_targets: f64,
+    },
     /// The design is too small for the variance estimate to hold its level.
     #[error(
         "not decidable: {rows} rows (needs {min_rows}) and {effective_genes:.1} effective genes (needs {min_effective_genes})"

@@ -77,8 +77,11 @@ mod intersection_union;
 mod kendall;
 mod mann_whitney;
 mod meta_analysis;
+mod node_bootstrap;
 mod node_permutation;
+mod node_permutation_partial;
 mod p_value;
+mod pair_auroc;
 mod partial;
 mod permutation;
 mod power;
@@ -95,6 +98,7 @@ mod student;
 mod student_tails;
 mod tails;
 mod trend;
+mod two_groups;
 mod two_way_bootstrap;
 mod two_way_metrics;
 
@@ -105,7 +109,10 @@ pub use columns::{Columns, SparseColumns, pearson_columns, spearman_columns};
 pub use contingency::{chi_squared, fisher_exact, hypergeometric_enrichment, mcnemar};
 pub use correction::{Probability, benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use correlation::{pearson, spearman};
-pub use crossed::{CrossedAuroc, CrossedLimits, Design, crossed_auroc, crossed_contrast, crossed_difference};
+pub use crossed::{
+    CrossedAuroc, CrossedLimits, Design, crossed_auroc, crossed_contrast, crossed_difference,
+    crossed_label_difference,
+};
 pub use crossed_mean::{CrossedMean, crossed_mean};
 pub use curves::{AveragePrecision, TopK, auroc, average_precision, early_precision_ratio, top_k};
 pub use delong::{delong_auroc, delong_difference};
@@ -118,8 +125,11 @@ pub use intersection_union::intersection_union;
 pub use kendall::kendall;
 pub use mann_whitney::{SortedSample, mann_whitney, mann_whitney_sorted};
 pub use meta_analysis::{CombinedEffect, combine_effects};
+pub use node_bootstrap::{NodeBootstrap, NodeInfluence, node_influence};
 pub use node_permutation::node_permutation_spearman;
+pub use node_permutation_partial::{PartialMembership, node_permutation_partial};
 pub use p_value::PValue;
+pub use pair_auroc::{PairAuroc, PairDesign, PairLimits, pair_auroc, pair_auroc_difference, weighted_auroc};
 pub use partial::RankCovariates;
 pub use permutation::{PermutationLimits, PermutationP, permutation_p_interval, permutation_test};
 pub use power::{auroc_power, hanley_mcneil_error, paired_t_pairs, paired_t_power};
@@ -133,6 +143,7 @@ pub use signed_rank::{Zeros, sign_test, wilcoxon_signed_rank};
 pub use stratified::{stratified_welch, stratum_shares, van_elteren};
 pub use student::{Moments, cohen_d, one_sample_t, paired_t, welch_t, welch_t_from_moments};
 pub use trend::{jonckheere_terpstra, page_trend};
+pub use two_groups::mean_difference_permutation;
 pub use two_way_bootstrap::{TwoWayBootstrap, two_way_bootstrap};
 pub use two_way_metrics::{RowMetric, TwoWayMetrics, two_way_metrics};
 

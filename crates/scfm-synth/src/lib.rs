@@ -41,6 +41,7 @@ pub mod draw;
 mod error;
 mod network;
 mod reference;
+mod relations;
 mod screen;
 mod world;
 
@@ -48,5 +49,6 @@ pub use design::{Guide, Modality};
 pub use error::Error;
 pub use network::{Edge, Network, NetworkParams, Sign};
 pub use reference::{ReferenceParams, ReferenceRow};
+pub use relations::{AnnotatedSet, GeneSetParams, Interaction, InteractionParams, RegulonParams, RegulonRow};
 pub use screen::{Cell, Screen, ScreenParams};
 pub use world::{Family, World, WorldParams};

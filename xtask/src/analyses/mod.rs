@@ -2,10 +2,12 @@
 //! that the plan has for it.
 
 mod ablation_dose;
+mod biology_layers;
 mod coexpression_mapping;
 mod condition_specific;
 mod context;
 pub mod degree_null;
+mod expression_matched;
 mod gene_baselines;
 mod head_ablation;
 mod hvg_protocol;
@@ -15,7 +17,9 @@ mod layer_selection;
 mod mediation_bias;
 mod orthogonal_interventions;
 mod parameter_sensitivity;
+mod per_tf;
 mod perturbation_first;
+mod reference_circularity;
 mod silenced;
 mod value_weighted;
 
@@ -50,6 +54,14 @@ pub const ALL: &[Analysis] = &[
         run: value_weighted::run,
     },
     Analysis {
+        id: biology_layers::ID,
+        run: biology_layers::run,
+    },
+    Analysis {
+        id: per_tf::ID,
+        run: per_tf::run,
+    },
+    Analysis {
         id: perturbation_first::ID,
         run: perturbation_first::run,
     },
@@ -72,6 +84,14 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: degree_null::ID,
         run: degree_null::run,
+    },
+    Analysis {
+        id: reference_circularity::ID,
+        run: reference_circularity::run,
+    },
+    Analysis {
+        id: expression_matched::ID,
+        run: expression_matched::run,
     },
     Analysis {
         id: head_ablation::ID,

@@ -13,13 +13,12 @@ use crate::analyses;
 use crate::args::EvaluateArgs;
 use crate::conclusion::{Conclusion, conclude};
 use crate::context::Context;
-use crate::evidence::names;
 use crate::inputs::Inputs;
 use crate::progress::Progress;
 use crate::record::{self, RunRecord, run_key};
 use crate::run_folder::RunFolder;
 use crate::stages::Workbench;
-use crate::{edge_source, memory, run_folder};
+use crate::{edge_source, memory, reference_files, run_folder};
 
 /// Exit code where `--strict` is given and an analysis could not run.
 const INCOMPLETE: u8 = 3;
@@ -152,12 +151,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
         context: inputs.context.clone(),
     };
     record.write(&run.file(record::FILE))?;
-    if let Some(trrust) = &inputs.trrust {
-        let bytes = std::fs::read(trrust)?;
-        scfm_io::atomic_write(&run.file(names::TRRUST), |file| {
-            std::io::Write::write_all(file, &bytes)
-        })?;
-    }
+    reference_files::store(&inputs.references, &run)?;
     bench.compute(&run, &key, &order.chosen)?;
 
     let Conclusion {

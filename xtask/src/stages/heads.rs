@@ -11,6 +11,7 @@ use super::edges::ABSENT;
 use super::{ABLATION, Workbench};
 use crate::edge_source::EdgeSource;
 use crate::evidence::{names, read_head, read_panel, read_responses};
+use crate::reference_files::Role;
 use crate::run_folder::RunFolder;
 
 /// Sums of heads that stand in memory at once, unless less is allowed: a number that is the same on every machine, since
@@ -77,7 +78,7 @@ impl Workbench<'_> {
             self.seeds,
             ABLATION,
         );
-        let universe = match self.reference(run)? {
+        let universe = match self.reference()? {
             Some(reference) => {
                 // A reference without a gene of the panel ranks nothing.
                 CandidateUniverse::new(&reference, panel, panel, GeneNames::default()).ok()
@@ -108,18 +109,19 @@ impl Workbench<'_> {
             .iter()
             .cloned()
             .collect();
-        if let Some(reference) = self.reference(run)? {
+        if let Some(reference) = self.reference()? {
             wanted.extend(reference.edges().iter().map(|edge| edge.source.clone()));
         }
         let of_panel = panel.genes().iter().filter(|gene| wanted.contains(*gene));
         Ok(Panel::new(of_panel.cloned())?)
     }
 
-    pub(super) fn reference(&self, run: &RunFolder) -> Result<Option<ReferenceNetwork>> {
-        Ok(match self.inputs.trrust {
-            Some(_) => Some(ReferenceNetwork::read(&run.file(names::TRRUST), Format::Trrust)?),
-            None => None,
-        })
+    /// The reference network that heads are ranked by, if there is one.
+    pub(super) fn reference(&self) -> Result<Option<ReferenceNetwork>> {
+        let file = self.inputs.references.get(&Role::Trrust);
+        Ok(file
+            .map(|path| ReferenceNetwork::read(path, Format::Trrust))
+            .transpose()?)
     }
 
     /// Perturbations with enough targets of both kinds.

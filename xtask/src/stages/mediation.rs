@@ -9,7 +9,7 @@ use scfm_ablation::{
     disjoint_pairs, spread_cells,
 };
 use scfm_core::{Column, Panel, Responses, Table};
-use scfm_grn::{Format, ReferenceNetwork};
+use scfm_grn::ReferenceNetwork;
 
 use super::Workbench;
 use super::hidden_genes::{Asker, expressed};
@@ -39,10 +39,7 @@ impl Workbench<'_> {
             bench: self,
             panel: &panel,
             responses: &responses,
-            reference: match &self.inputs.trrust {
-                Some(path) => Some(ReferenceNetwork::read(path, Format::Trrust)?),
-                None => None,
-            },
+            reference: self.reference()?,
         };
         let (runs, mut metadata) = match self.ask(model, &panel, &asker)? {
             Ok((runs, words)) => (runs, words),

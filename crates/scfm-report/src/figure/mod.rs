@@ -19,7 +19,7 @@ pub use distribution::{ScoreSet, auroc_distributions};
 pub use dose_response::{DosePoint, DoseSeries, dose_response};
 pub use forest::{Effect, forest};
 pub use named_points::{NamedPoint, named_points};
-pub use profile::{LayerAuroc, layer_profile};
+pub use profile::{LayerAuroc, LayerProfile, layer_profile, layer_profiles};
 
 use maud::{Markup, html};
 
