@@ -19,6 +19,7 @@ mod list_print;
 mod lists;
 mod memory;
 mod model;
+mod model_workloads;
 mod progress;
 mod quality;
 mod recipe;

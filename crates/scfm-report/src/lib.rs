@@ -61,8 +61,8 @@ pub use corrected::{CorrectedRegistry, Row};
 pub use error::Error;
 pub use families::{Correction, FamilyCount};
 pub use figure::{
-    Effect, Figure, LayerAuroc, Measure, Scale, ScoreSet, auroc_distributions, forest, layer_profile,
-    pair_density,
+    AurocBar, CovariateBalance, Effect, Figure, LayerAuroc, Measure, Scale, ScoreSet, auroc_bars,
+    auroc_distributions, balance_plot, forest, layer_profile, pair_density,
 };
 pub use plan::{Alternative, Family, Kind, Need, Plan, PlannedAnalysis, PlannedTest, World};
 pub use registry::{Estimate, Measured, Outcome, Registry};

@@ -4,9 +4,12 @@
 mod coexpression_mapping;
 pub mod degree_null;
 mod gene_baselines;
+mod hard_generalisation;
 mod incremental_value;
 mod layer_selection;
 mod perturbation_first;
+mod propensity_matching;
+mod residualisation;
 
 use anyhow::Result;
 use scfm_baselines::ScoredCandidates;
@@ -49,8 +52,20 @@ pub const ALL: &[Analysis] = &[
         run: incremental_value::run,
     },
     Analysis {
+        id: hard_generalisation::ID,
+        run: hard_generalisation::run,
+    },
+    Analysis {
+        id: residualisation::ID,
+        run: residualisation::run,
+    },
+    Analysis {
         id: degree_null::ID,
         run: degree_null::run,
+    },
+    Analysis {
+        id: propensity_matching::ID,
+        run: propensity_matching::run,
     },
 ];
 
