@@ -188,8 +188,10 @@ pub fn conditions_table(plan: &Conditions, layer: Layer) -> Result<Table> {
 
 /// A condition and how many of its parts the scored layer can feel.
 type Reaching = (Condition, (usize, usize));
+/// A series that has no condition, and why.
+type LeftOut = (String, String);
 
-fn read_conditions(run: &RunFolder) -> Result<(Vec<Reaching>, Vec<(String, String)>)> {
+fn read_conditions(run: &RunFolder) -> Result<(Vec<Reaching>, Vec<LeftOut>)> {
     let table = table(run, names::CONDITIONS)?;
     let (series, actions) = (text(&table, "series")?, text(&table, "action")?);
     let (heads, layers) = (text(&table, "heads")?, text(&table, "layers")?);

@@ -21,6 +21,7 @@ mod list_print;
 mod lists;
 mod memory;
 mod model;
+mod model_workloads;
 mod others;
 mod progress;
 mod quality;

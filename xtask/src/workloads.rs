@@ -18,7 +18,7 @@ use scfm_stats::{
     row_aurocs, sign_flip_test, spearman_columns, wilcoxon_signed_rank,
 };
 
-use crate::attention_workloads;
+use crate::{attention_workloads, model_workloads};
 
 const SEEDS: Seeds = Seeds::new(0);
 /// Resamples of the bootstrap and of the sign flips.
@@ -55,6 +55,9 @@ pub fn run(name: &str, inputs: &Path) -> Result<Outcome> {
         "fisher" => fisher(inputs, &mut start)?,
         "benjamini-hochberg" => adjusted(inputs, &mut start)?,
         "partial-spearman" => partial_spearman(inputs)?,
+        name if name.starts_with("responses-") || name.starts_with("residuals-") => {
+            model_workloads::run(name, inputs.0)?
+        }
         _ => attention_workloads::run(name, inputs.0, &mut start)?,
     };
     Ok(Outcome {

@@ -209,7 +209,8 @@ impl Conditions {
     }
 
     /// The conditions of a series.
-    pub fn of_series<'a>(&'a self, series: &'a str) -> impl Iterator<Item = &'a Condition> {
+    pub fn of_series<'a>(&'a self, series: &str) -> impl Iterator<Item = &'a Condition> + use<'a> {
+        let series = series.to_owned();
         self.all
             .iter()
             .filter(move |condition| condition.series == series)

@@ -361,7 +361,7 @@ fn differences_and_heads_use_the_same_pairs() {
     let mut partial = heads[0].clone();
     partial[[first.source, first.target]] = f32::NAN;
     heads.push(partial);
-    let found = matched.head_aurocs(heads.iter().map(Array2::view)).unwrap();
+    let found = matched.head_aurocs(heads.iter().map(|head| head.view())).unwrap();
     assert!((found[0].clone().unwrap() - a).abs() < 1e-6);
     assert_eq!(found[1], Ok(0.5));
     assert!((found[2].clone().unwrap() - (1.0 - a)).abs() < 1e-6);

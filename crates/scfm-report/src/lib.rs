@@ -63,9 +63,9 @@ pub use corrected::{CorrectedRegistry, Row};
 pub use error::Error;
 pub use families::{Correction, FamilyCount};
 pub use figure::{
-    Curve, DosePoint, DoseSeries, Effect, Figure, LayerAuroc, LayerProfile, Measure, NamedPoint, Scale,
-    ScoreSet, auroc_distributions, curves, dose_response, forest, layer_profile, layer_profiles,
-    named_points, pair_density,
+    AurocBar, CovariateBalance, Curve, DosePoint, DoseSeries, Effect, Figure, LayerAuroc, LayerProfile,
+    Measure, NamedPoint, Scale, ScoreSet, auroc_bars, auroc_distributions, balance_plot, curves,
+    dose_response, forest, layer_profile, layer_profiles, named_points, pair_density,
 };
 pub use plan::{Alternative, Family, Kind, Need, Plan, PlannedAnalysis, PlannedTest, World};
 pub use registry::{Estimate, Measured, Outcome, Registry};

@@ -105,7 +105,7 @@ fn trend(desk: &mut Desk<'_>, bench: &Bench, design: &MaskedDesign<'_>) -> Resul
         let names = bench.ablation.doses.iter().map(|dose| dose.name);
         names.filter(|&name| bench.any_changes(&series(name), 0).is_ok())
     };
-    let Some(largest) = distinct().last() else {
+    let Some(largest) = distinct().next_back() else {
         return Ok(desk.registry.not_run(id, bench.ablation.reason("top-5"))?);
     };
     if let Err(reason) = bench.changes(&series(largest), 0) {

@@ -9,6 +9,7 @@ mod context;
 pub mod degree_null;
 mod expression_matched;
 mod gene_baselines;
+mod hard_generalisation;
 mod head_ablation;
 mod hvg_protocol;
 mod incremental_value;
@@ -19,7 +20,9 @@ mod orthogonal_interventions;
 mod parameter_sensitivity;
 mod per_tf;
 mod perturbation_first;
+mod propensity_matching;
 mod reference_circularity;
+mod residualisation;
 mod silenced;
 mod value_weighted;
 
@@ -82,12 +85,24 @@ pub const ALL: &[Analysis] = &[
         run: incremental_value::run,
     },
     Analysis {
+        id: hard_generalisation::ID,
+        run: hard_generalisation::run,
+    },
+    Analysis {
+        id: residualisation::ID,
+        run: residualisation::run,
+    },
+    Analysis {
         id: degree_null::ID,
         run: degree_null::run,
     },
     Analysis {
         id: reference_circularity::ID,
         run: reference_circularity::run,
+    },
+    Analysis {
+        id: propensity_matching::ID,
+        run: propensity_matching::run,
     },
     Analysis {
         id: expression_matched::ID,

@@ -178,6 +178,35 @@ const CASES: &[Case] = &[
         peers: &[peer("rankdata, numpy lstsq", "w12 partial_spearman")],
     },
     Case {
+        ours: "responses-logistic",
+        task: "Logistic regression, 560,000 pairs × 3, 4 and 5 features, 5 folds",
+        peers: &[peer("sklearn LogisticRegression", "w6 logreg")],
+    },
+    Case {
+        ours: "responses-trees",
+        task: "100 boosted trees on the same",
+        peers: &[
+            peer("LightGBM", "w6 lgbm"),
+            peer("sklearn HistGradientBoostingClassifier", "w6 hgb"),
+        ],
+    },
+    Case {
+        ours: "residuals-linear",
+        task: "Residuals of 4,000,000 edges on 6 features, cross-fitted",
+        peers: &[
+            peer("sklearn LinearRegression, 5 folds", "w7 ols"),
+            peer("numpy lstsq, 5 folds", "w7 ols_lstsq"),
+        ],
+    },
+    Case {
+        ours: "residuals-trees",
+        task: "100 boosted trees on one of five folds of the same",
+        peers: &[
+            peer("LightGBM", "w7 lgbm 1"),
+            peer("sklearn HistGradientBoostingRegressor", "w7 hgb 1"),
+        ],
+    },
+    Case {
         ours: "attention-v1-2048",
         task: "Attention of 16 cells, Geneformer-V1-10M size, 2,048 tokens",
         peers: &[

@@ -4,6 +4,8 @@
 //! apart by people with any colour vision. The same input gives the same bytes.
 
 mod axis;
+mod balance;
+mod bars;
 mod curves;
 mod density;
 mod distribution;
@@ -13,6 +15,8 @@ mod named_points;
 mod profile;
 
 pub use axis::{Measure, Scale};
+pub use balance::{CovariateBalance, balance_plot};
+pub use bars::{AurocBar, auroc_bars};
 pub use curves::{Curve, curves};
 pub use density::pair_density;
 pub use distribution::{ScoreSet, auroc_distributions};
@@ -206,7 +210,34 @@ mod tests {
                     Some(0.02),
                 ),
             ),
+            ("bars", auroc_bars(&bars())),
+            ("balance", balance_plot(&covariates(), 0.1)),
         ]
+    }
+
+    fn bars() -> Vec<AurocBar> {
+        [("a < b", 0.62), ("a < b", 0.47), ("c", 0.5)]
+            .map(|(group, auroc)| AurocBar {
+                group: group.to_owned(),
+                name: "raw & \"residual\"".to_owned(),
+                auroc,
+                ci: (auroc > 0.5).then_some(Interval {
+                    low: 0.55,
+                    high: 0.7,
+                    level: 0.95,
+                }),
+            })
+            .to_vec()
+    }
+
+    fn covariates() -> Vec<CovariateBalance> {
+        [("a < b", 0.8, 0.05), ("mean", -0.3, -0.2)]
+            .map(|(name, before, after)| CovariateBalance {
+                name: name.to_owned(),
+                before,
+                after,
+            })
+            .to_vec()
     }
 
     #[test]
@@ -255,6 +286,11 @@ mod tests {
                 "λ",
                 "share",
             ),
+            auroc_bars(&[AurocBar {
+                auroc: f64::NAN,
+                ..bars()[0].clone()
+            }]),
+            balance_plot(&[], 0.1),
             pair_density(
                 &[(f32::NAN, 1.0), (0.0, 1.0)],
                 Measure::log("x"),
@@ -299,6 +335,8 @@ mod tests {
             }]),
             layer_profile(&one, &[], Some(3)),
             forest(&effect, "ΔAUROC", None),
+            auroc_bars(&bars()[2..]),
+            balance_plot(&covariates()[1..], 0.1),
             pair_density(&pairs, Measure::linear("x"), Measure::linear("y")),
         ] {
             assert!(!figure.svg().contains("NaN") && !figure.svg().contains("nothing to draw"));
