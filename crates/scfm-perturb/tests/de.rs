@@ -32,6 +32,24 @@ struct Group {
     mann_whitney: Tests,
 }
 
+impl Golden {
+    fn read() -> Self {
+        serde_json::from_str(include_str!("golden/de.json")).unwrap()
+    }
+
+    /// The control cells, and the cells of each perturbation.
+    fn cells(&self) -> (CountMatrix, Vec<(GeneId, CountMatrix)>) {
+        let cells = |cells: &Cells| matrix(&cells.counts, cells.totals.clone());
+        let perturbed = self.perturbed.iter().enumerate();
+        (
+            cells(&self.control),
+            perturbed
+                .map(|(i, group)| (gene(i), cells(&group.cells)))
+                .collect(),
+        )
+    }
+}
+
 fn call(controls: &CountMatrix, batches: &[Vec<(GeneId, CountMatrix)>], params: DeParams) -> DeTable {
     let mut screen = Screen::new(controls, params).unwrap();
     for batch in batches {
@@ -42,14 +60,8 @@ fn call(controls: &CountMatrix, batches: &[Vec<(GeneId, CountMatrix)>], params: 
 
 #[test]
 fn agrees_with_scipy_and_statsmodels() {
-    let golden: Golden = serde_json::from_str(include_str!("golden/de.json")).unwrap();
-    let controls = matrix(&golden.control.counts, golden.control.totals);
-    let batch: Vec<_> = golden
-        .perturbed
-        .iter()
-        .enumerate()
-        .map(|(i, group)| (gene(i), matrix(&group.cells.counts, group.cells.totals.clone())))
-        .collect();
+    let golden = Golden::read();
+    let (controls, batch) = golden.cells();
     for test in [DeTest::Welch, DeTest::MannWhitney] {
         let params = DeParams {
             test,
@@ -276,14 +288,8 @@ fn parameters_outside_their_range_are_named() {
 /// A panel that is a part of the tested genes gets the calls that it would get alone.
 #[test]
 fn a_part_of_the_genes_is_corrected_as_if_it_had_been_tested_alone() {
-    let golden: Golden = serde_json::from_str(include_str!("golden/de.json")).unwrap();
-    let controls = matrix(&golden.control.counts, golden.control.totals);
-    let batch: Vec<_> = golden
-        .perturbed
-        .iter()
-        .enumerate()
-        .map(|(i, group)| (gene(i), matrix(&group.cells.counts, group.cells.totals.clone())))
-        .collect();
+    let golden = Golden::read();
+    let (controls, batch) = golden.cells();
     let params = DeParams {
         min_cells: 2,
         min_lfc: 0.0,

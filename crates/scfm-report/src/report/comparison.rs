@@ -1,7 +1,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use scfm_stats::Interval;
 
-use super::page::badge;
+use super::page::{badge, head};
 use crate::number::{interval, p_value, significant};
 use crate::{Compared, ComparedRow, Comparison, Effect, forest};
 
@@ -11,13 +11,7 @@ pub(crate) fn comparison_page(comparison: &Comparison) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "scfm-audit: contexts compared" }
-                style { (PreEscaped(include_str!("report.css"))) }
-            }
+            (head("contexts compared"))
             body {
                 a.skip href="#contexts" { "Skip to the contexts" }
                 nav aria-label="Contents" {

@@ -10,13 +10,7 @@ pub(super) fn page(report: &Report, plan: &Plan) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "scfm-audit: " (report.meta.title) }
-                style { (PreEscaped(include_str!("report.css"))) }
-            }
+            (head(&report.meta.title))
             body {
                 a.skip href="#verdict" { "Skip to the verdict" }
                 (contents(report, plan))
@@ -31,6 +25,19 @@ pub(super) fn page(report: &Report, plan: &Plan) -> Markup {
                 }
                 script { (PreEscaped(include_str!("report.js"))) }
             }
+        }
+    }
+}
+
+/// What a browser must know of a page before it shows it.
+pub(super) fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { "scfm-audit: " (title) }
+            style { (PreEscaped(include_str!("report.css"))) }
         }
     }
 }
