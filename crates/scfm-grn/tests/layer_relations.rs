@@ -92,7 +92,7 @@ impl World {
     }
 
     fn judge(&self, layers: &[Array2<f32>], n_bootstrap: usize) -> LayerRelations {
-        let views: Vec<ArrayView2<'_, f32>> = layers.iter().map(Array2::view).collect();
+        let views: Vec<ArrayView2<'_, f32>> = layers.iter().map(|layer| layer.view()).collect();
         let params = RelationParams {
             n_bootstrap,
             enriched_layers: RelationParams::spread(views.len()),

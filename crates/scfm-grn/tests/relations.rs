@@ -225,7 +225,11 @@ fn levels_and_signs_are_kept() {
     let signed = "\"source\",\"target\",\"weight\"\n\"T\",\"A\",1\n\"T\",\"B\",-1\n";
     let network = ReferenceNetwork::from_reader("c", signed.as_bytes(), Format::EdgeList).unwrap();
     assert_eq!(
-        network.edges().iter().map(scfm_grn::Edge::sign).collect::<Vec<_>>(),
+        network
+            .edges()
+            .iter()
+            .map(scfm_grn::Edge::sign)
+            .collect::<Vec<_>>(),
         [Some(1), Some(-1)]
     );
     assert!(network.at_least(Level::E).edges().is_empty());
