@@ -66,6 +66,11 @@ for file in "$references"/*; do
     done
 done
 head -c 4000 "$references/../truth.csv" >corpus/list
+put lists reactome 003 "$references/ReactomePathways.gmt"
+put lists kegg 003 "$references/kegg.gmt"
+put lists string 004 "$references/string_links_symbols.csv"
+put lists classes 005 "$references/tf_classes.txt"
+put lists dorothea 002 "$references/dorothea.tsv"
 put lists truth 002 corpus/list
 printf 'TF,target,importance\nGATA1,KLF1,2.5\nTAL1,KLF1,NA\n' >corpus/list
 put lists adjacencies 000 corpus/list
