@@ -58,7 +58,7 @@ join pattern "$market"/pattern/{matrix.mtx,features.tsv,barcodes.tsv}
 
 for file in "$references"/*; do
     name=$(basename "$file")
-    for kind in 0 1 2; do
+    for kind in 0 1 2 3 4 5; do
         head -c 4000 "$file" >corpus/list
         put lists "$name-$kind" "00$kind" corpus/list
         head -c 400 "$file" | gzip -9 >corpus/list
@@ -66,11 +66,6 @@ for file in "$references"/*; do
     done
 done
 head -c 4000 "$references/../truth.csv" >corpus/list
-put lists reactome 003 "$references/ReactomePathways.gmt"
-put lists kegg 003 "$references/kegg.gmt"
-put lists string 004 "$references/string_links_symbols.csv"
-put lists classes 005 "$references/tf_classes.txt"
-put lists dorothea 002 "$references/dorothea.tsv"
 put lists truth 002 corpus/list
 printf 'TF,target,importance\nGATA1,KLF1,2.5\nTAL1,KLF1,NA\n' >corpus/list
 put lists adjacencies 000 corpus/list

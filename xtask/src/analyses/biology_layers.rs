@@ -100,10 +100,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
 /// The tests of relations that a run does not have.
 fn not_run(desk: &mut Desk<'_>, missing: &[(&str, String)]) -> Result<()> {
     for (name, reason) in missing {
-        for id in planned
-            .iter()
-            .filter(|id| id.split_once('/').is_some_and(|(_, id)| names(id, name)))
-        {
+        for id in planned().filter(|id| id.split_once('/').is_some_and(|(_, id)| names(id, name))) {
             if !desk.registry.is_registered(id) {
                 desk.registry.not_run(id, reason.clone())?;
             }
