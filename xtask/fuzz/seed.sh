@@ -58,7 +58,7 @@ join pattern "$market"/pattern/{matrix.mtx,features.tsv,barcodes.tsv}
 
 for file in "$references"/*; do
     name=$(basename "$file")
-    for kind in 0 1 2; do
+    for kind in 0 1 2 3 4 5; do
         head -c 4000 "$file" >corpus/list
         put lists "$name-$kind" "00$kind" corpus/list
         head -c 400 "$file" | gzip -9 >corpus/list

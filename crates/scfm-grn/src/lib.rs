@@ -26,6 +26,22 @@
 //! Scored pairs of any other tool are an [`EdgeList`]; [`beeline`] and [`dream5`] score it as these benchmarks do, and
 //! [`degree_null`] asks what is left beyond the number of partners of each gene.
 //!
+//! References without a direction become pairs of a panel: [`GeneSets`] (Reactome, KEGG, GO) and [`ScoredPairs`] (STRING).
+//! [`layer_relations`] judges every layer of a model against them, [`tf_recovery`] one factor at a time, [`circularity`] the
+//! pairs with a known mode, and [`match_expression`] draws negatives that are expressed as the positives are.
+//!
+//! ```
+//! use scfm_core::Panel;
+//! use scfm_grn::{GeneSets, SetSizes};
+//!
+//! let gmt = "Interferon signalling\tR-HSA-913531\tSTAT1\tIRF1\tISG15\nActin\t\tACTB\tACTG1\n";
+//! let sets = GeneSets::from_reader("pathways.gmt", gmt.as_bytes())?;
+//! let panel = Panel::new(["STAT1", "IRF1", "ACTB"])?;
+//! let related = sets.pairs(&panel, SetSizes::default(), None)?;
+//! assert!(related.pairs.contains(0, 1) && related.pairs.len() == 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A pair of genes may stand on several lines of a file; its modes are kept together:
 //!
 //! ```

@@ -94,7 +94,7 @@ mod tests {
         let mut pairs = PairSet::new(3);
         pairs.insert(1, 1);
         pairs.insert_all_pairs(&[2]);
-        assert!(pairs.is_empty() && pairs.len() == 0);
+        assert_eq!((pairs.is_empty(), pairs.len()), (true, 0));
     }
 
     proptest! {

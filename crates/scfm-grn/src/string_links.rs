@@ -94,7 +94,7 @@ impl ScoredPairs {
                     return Err(Error::Columns {
                         path: path.to_owned(),
                         line: number,
-                        found: fields.iter().take(6).copied().collect::<Vec<_>>().join(", "),
+                        found: first_fields(&fields),
                         expected: "two proteins (protein1, protein2, …) and a score (combined_score, score)",
                     });
                 }
@@ -261,6 +261,15 @@ impl ScoredPairs {
         );
         Ok(RelatedPairs { pairs, ledger })
     }
+}
+
+/// The first fields of a line, cut to what a message can hold.
+fn first_fields(fields: &[&str]) -> String {
+    let shown = fields
+        .iter()
+        .take(6)
+        .map(|field| field.chars().take(30).collect::<String>());
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Clone, Copy)]

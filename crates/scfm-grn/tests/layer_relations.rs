@@ -92,7 +92,7 @@ impl World {
     }
 
     fn judge(&self, layers: &[Array2<f32>], n_bootstrap: usize) -> LayerRelations {
-        let views: Vec<ArrayView2<'_, f32>> = layers.iter().map(Array2::view).collect();
+        let views: Vec<ArrayView2<'_, f32>> = layers.iter().map(|layer| layer.view()).collect();
         let params = RelationParams {
             n_bootstrap,
             enriched_layers: RelationParams::spread(views.len()),
@@ -190,7 +190,7 @@ fn shares(purpose: &str, n: u64, known: impl Fn(&World, usize, [usize; 2]) -> f6
                 world.coexpression.view(),
                 &world.relations(),
                 199,
-                |purpose, i| stream(purpose, i),
+                stream,
             )
             .unwrap();
             let partial = |at: usize| partial[at].correlation.as_ref().unwrap().test.p.p() <= 0.05;
@@ -244,9 +244,6 @@ fn coexpression_explains_what_follows_it() {
     let layers = world.attention(rng, |layer, pair| coexpression(&world, layer, pair));
     let flat = Array2::from_shape_fn((N, N), |(a, b)| if a == b { 1.0 } else { ((a * b) % 7) as f32 });
     let unconditional =
-        partial_memberships(layers[0].view(), flat.view(), &world.relations(), 199, |p, i| {
-            stream(p, i)
-        })
-        .unwrap();
+        partial_memberships(layers[0].view(), flat.view(), &world.relations(), 199, stream).unwrap();
     assert!(unconditional[0].correlation.as_ref().unwrap().test.p.p() <= 0.05);
 }

@@ -99,9 +99,13 @@ fn the_p_value_counts_what_a_naive_permutation_counts() {
     use rand::seq::SliceRandom;
     let n = 12;
     let (scores, covariate, members) = world(n, 0.3, 0.5, 0.2, &mut stream(92, 0));
-    let found = node_permutation_partial(scores.view(), covariate.view(), &[members.clone()], 199, |i| {
-        stream(93, i)
-    })
+    let found = node_permutation_partial(
+        scores.view(),
+        covariate.view(),
+        std::slice::from_ref(&members),
+        199,
+        |i| stream(93, i),
+    )
     .unwrap();
     let test = &found[0].as_ref().unwrap().test;
     let cells: Vec<(usize, usize)> = (0..n)
@@ -159,11 +163,14 @@ fn what_follows_the_covariate_alone_is_not_found_given_it() {
         .map(|index| {
             let p = |of_set: f64| {
                 let (scores, covariate, members) = world(40, 0.6, 0.8, of_set, &mut stream(94, index));
-                let found =
-                    node_permutation_partial(scores.view(), covariate.view(), &[members.clone()], 199, |i| {
-                        stream(95 + index, i)
-                    })
-                    .unwrap();
+                let found = node_permutation_partial(
+                    scores.view(),
+                    covariate.view(),
+                    std::slice::from_ref(&members),
+                    199,
+                    |i| stream(95 + index, i),
+                )
+                .unwrap();
                 let mut member = Array2::from_elem((40, 40), 0.0);
                 members
                     .iter()

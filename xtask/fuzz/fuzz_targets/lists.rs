@@ -1,8 +1,8 @@
-//! Edge lists and reference networks as text, plain or gzip.
+//! Edge lists and references as text, plain or gzip.
 //!
-//! Input: a byte that says what follows (0 an edge list, 1 a reference in the layout of TRRUST, 2 any other reference), then
-//! the text. Edges name genes that there are, scores are finite, a network has no pair twice, and a stream that gives a few
-//! bytes at a time is read as a file is.
+//! Input: a byte that says what follows (0 an edge list, 1 a reference in the layout of TRRUST, 2 any other network, 3 gene
+//! sets, 4 pairs with a score as of STRING, 5 classes of transcription factors), then the text. Edges name genes that there
+//! are, scores are finite, a network has no pair twice, and a stream that gives a few bytes at a time is read as a file is.
 #![no_main]
 
 use std::collections::HashSet;
@@ -10,7 +10,9 @@ use std::io::Read;
 
 use libfuzzer_sys::fuzz_target;
 use scfm_fuzz::checked;
-use scfm_grn::{Absent, EdgeList, Format, ListGenes, Ranking, ReferenceNetwork};
+use scfm_grn::{
+    Absent, EdgeList, Format, GeneSets, ListGenes, Ranking, ReferenceNetwork, ScoredPairs, TfClasses,
+};
 
 /// Genes above which the square of all pairs is not filled.
 const MOST_GENES: usize = 64;
@@ -20,6 +22,12 @@ fuzz_target!(|data: &[u8]| {
         [0, text @ ..] => read_list(text),
         [1, text @ ..] => read_network(text, Format::Trrust),
         [2, text @ ..] => read_network(text, Format::EdgeList),
+        [3, text @ ..] => read_sets(text),
+        [4, text @ ..] => read_pairs(text),
+        [5, text @ ..] => {
+            let classes = checked(TfClasses::from_reader("classes", text));
+            assert_eq!(classes, checked(TfClasses::from_reader("classes", Slow(text))));
+        }
         _ => (),
     }
 });
@@ -79,6 +87,32 @@ fn read_network(text: &[u8], format: Format) {
                 .is_none_or(|weight| weight.is_finite() && weight != 0.0)
         );
     }
+}
+
+fn read_sets(text: &[u8]) {
+    let sets = checked(GeneSets::from_reader("sets", text));
+    let slow = checked(GeneSets::from_reader("sets", Slow(text)));
+    assert_eq!(
+        sets.as_ref().map(GeneSets::sets),
+        slow.as_ref().map(GeneSets::sets)
+    );
+    let Some(sets) = sets else { return };
+    assert!(!sets.sets().is_empty());
+    for set in sets.sets() {
+        let distinct: HashSet<_> = set.genes.iter().collect();
+        assert_eq!(distinct.len(), set.genes.len());
+    }
+}
+
+fn read_pairs(text: &[u8]) {
+    const LEAST: u16 = 400;
+    let Some(pairs) = checked(ScoredPairs::from_reader("pairs", text, LEAST)) else {
+        return;
+    };
+    let distinct: HashSet<_> = pairs.iter().map(|(a, b, _)| (a, b)).collect();
+    assert_eq!(distinct.len(), pairs.len());
+    assert!(pairs.iter().all(|(a, b, score)| a != b && (LEAST..=1000).contains(&score)));
+    assert!(pairs.len() <= pairs.n_lines());
 }
 
 /// A reader that gives three bytes at a time: two suffice to tell gzip.

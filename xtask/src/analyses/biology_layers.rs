@@ -7,7 +7,7 @@ use scfm_grn::{
     LayerRelations, NamedRelation, PartialRelation, Relation, RelationParams, RelationProfile,
     layer_relations, partial_memberships,
 };
-use scfm_report::{Block, LayerAuroc, LayerProfile, layer_profiles};
+use scfm_report::{Block, LayerAuroc, LayerProfile, Plan, layer_profiles};
 use scfm_stats::Undefined;
 
 use super::Desk;
@@ -99,15 +99,8 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
 
 /// The tests of relations that a run does not have.
 fn not_run(desk: &mut Desk<'_>, missing: &[(&str, String)]) -> Result<()> {
-    let planned: Vec<String> = scfm_report::Plan::embedded()
-        .analysis(ID)
-        .map(|analysis| analysis.tests.iter().map(|test| test.id.clone()).collect())
-        .unwrap_or_default();
     for (name, reason) in missing {
-        for id in planned
-            .iter()
-            .filter(|id| id.split_once('/').is_some_and(|(_, id)| names(id, name)))
-        {
+        for id in planned().filter(|id| id.split_once('/').is_some_and(|(_, id)| names(id, name))) {
             if !desk.registry.is_registered(id) {
                 desk.registry.not_run(id, reason.clone())?;
             }
@@ -116,12 +109,29 @@ fn not_run(desk: &mut Desk<'_>, missing: &[(&str, String)]) -> Result<()> {
     Ok(())
 }
 
+/// The ids of all tests of the analysis.
+fn planned() -> impl Iterator<Item = &'static str> {
+    let analysis = Plan::embedded().analysis(ID);
+    analysis
+        .into_iter()
+        .flat_map(|analysis| analysis.tests.iter().map(|test| test.id.as_str()))
+}
+
 /// Whether the id of a test names a relation: at its end, or between hyphens.
 fn names(id: &str, relation: &str) -> bool {
     id.strip_suffix(relation).is_some_and(|rest| rest.ends_with('-')) || id.contains(&format!("-{relation}-"))
 }
 
 fn profiles(desk: &mut Desk<'_>, found: &LayerRelations) -> Result<()> {
+    if desk.evidence.attention.len() == 1 {
+        // As a list of another tool is.
+        for id in planned().filter(|id| id.contains("/depth-") || id.contains("/profile-")) {
+            if !desk.registry.is_registered(id) {
+                desk.registry.not_run(id, "one layer only")?;
+            }
+        }
+        return Ok(());
+    }
     for profile in &found.profiles {
         let id = format!("{ID}/depth-{}", profile.name);
         if let Some(test) = found.depth(profile.name).filter(|_| profile.name != "dorothea") {
@@ -168,16 +178,26 @@ fn partial(desk: &mut Desk<'_>, relations: &[NamedRelation]) -> Result<()> {
             test.as_ref().map_or(f64::NAN, |test| test.p.p()),
         ));
         if *name == TRRUST {
-            // A share of nothing, or of a correlation of the other sign, is none.
-            let retained = match outcome {
-                Ok(partial) if partial.raw > 0.0 => Ok(partial.test.effect / partial.raw),
-                Ok(_) => Err(Undefined::Constant {
-                    what: "nothing to keep: the correlation itself is not positive, and its share",
-                }),
-                Err(reason) => Err(reason.clone()),
-            };
             let n = Some(evidence.panel.len());
-            desk.figure("biology-layers/retained-trrust", retained, None, n, false)?;
+            match outcome {
+                Ok(partial) if partial.raw > 0.0 => {
+                    let retained = Ok(partial.test.effect / partial.raw);
+                    desk.figure("biology-layers/retained-trrust", retained, None, n, false)?;
+                }
+                Ok(_) => desk.registry.undefined(
+                    "biology-layers/retained-trrust",
+                    "the correlation itself is not positive, so that there is nothing to keep",
+                )?,
+                Err(reason) => {
+                    desk.figure(
+                        "biology-layers/retained-trrust",
+                        Err(reason.clone()),
+                        None,
+                        n,
+                        false,
+                    )?;
+                }
+            }
         }
     }
     let table = Table::new(rows.len())

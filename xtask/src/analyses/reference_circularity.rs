@@ -32,14 +32,14 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         .map(|d| d.test.clone())
         .map_err(Undefined::clone);
     desk.test("reference-circularity/known-mode-vs-all", &test, false)?;
-    let n = Some(found.tfs.len());
-    for (id, value) in [
-        ("global-all", found.all.clone()),
-        ("global-known-mode", found.known.clone()),
-        ("per-tf-known-mode", found.mean_known()),
-        ("above-chance-known-mode", found.share_above_chance()),
+    let (n_all, n_known) = (universe.tfs().len(), found.tfs.len());
+    for (id, value, n) in [
+        ("global-all", found.all.clone(), n_all),
+        ("global-known-mode", found.known.clone(), n_known),
+        ("per-tf-known-mode", found.mean_known(), n_known),
+        ("above-chance-known-mode", found.share_above_chance(), n_known),
     ] {
-        desk.figure(&format!("{ID}/{id}"), value, None, n, false)?;
+        desk.figure(&format!("{ID}/{id}"), value, None, Some(n), false)?;
     }
 
     let n_above = found.tfs.iter().filter(|tf| tf.ci.low > 0.5).count();

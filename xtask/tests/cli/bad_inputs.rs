@@ -358,6 +358,38 @@ fn a_broken_reference_is_named_with_its_line() {
 }
 
 #[test]
+fn broken_references_of_every_kind_are_named_with_their_line() {
+    let bench = Bench::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/rpe1/references");
+    fs::create_dir(bench.path("references")).unwrap();
+    for (file, text, words) in [
+        (
+            "string_links_symbols.csv",
+            "protein1,protein2,score\nA,B,0.9\nA,C,much\n",
+            "line 3",
+        ),
+        ("ReactomePathways.gmt", "pathway\tR-1\tA\tB\nno tabs\n", "line 2"),
+        ("kegg.gmt", "", "no gene set"),
+        (
+            "dorothea.tsv",
+            "tf\tconfidence\ttarget\tmor\nA\tX\tB\t1\n",
+            "line 2",
+        ),
+        ("tf_classes.txt", "tf\tclass\nA\tboss\n", "line 2"),
+    ] {
+        let trrust = "trrust_rawdata.human.tsv";
+        fs::copy(fixture.join(trrust), bench.path("references").join(trrust)).unwrap();
+        let path = bench.path("references").join(file);
+        fs::write(&path, text).unwrap();
+        bench.refused(
+            &["evaluate", "--cell-type", "rpe1", "--references", "references"],
+            &[file, words],
+        );
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
 fn a_context_file_that_says_something_else_is_refused() {
     let bench = Bench::new();
     let sound = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("contexts/rpe1.toml")).unwrap();

@@ -91,7 +91,11 @@ fn check_registry(run: &Path) {
         "gene-baselines",
         "incremental-value",
         "coexpression-mapping",
+        "biology-layers",
+        "per-tf",
         "degree-null",
+        "reference-circularity",
+        "expression-matched",
     ] {
         for (test, status, reason) in ran(analysis) {
             assert_eq!(status, "ran", "{test}: {reason}");
