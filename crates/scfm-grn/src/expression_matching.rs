@@ -307,44 +307,24 @@ impl MatchedPairs {
     /// # Errors
     /// Those of [`weighted_auroc`] but for undefined results.
     pub fn plain_auroc(&self, score: impl Fn(usize, usize) -> f64) -> Result<Result<f64, Undefined>, Error> {
-        let columns = self.columns();
-        Ok(defined(weighted_auroc(
-            &self.scores(score),
-            &columns.positive,
-            &columns.weight,
-        ))?)
+        self.plain_auroc_from(|_| true, score)
     }
 
-    /// The AUROC of each of several scores over the panel, `[source, target]`, such as those of a model's heads, handed
-    /// over one at a time; undefined for a head that lacks a score of a pair.
+    /// The AUROC of a score that is known for some sources alone, over the pairs from these, such as the attention of a
+    /// single head.
     ///
     /// # Errors
     /// Those of [`weighted_auroc`] but for undefined results.
-    ///
-    /// # Panics
-    /// When a matrix is smaller than the panel.
-    pub fn head_aurocs<'a>(
+    pub fn plain_auroc_from(
         &self,
-        heads: impl IntoIterator<Item = ArrayView2<'a, f32>>,
-    ) -> Result<Vec<Result<f64, Undefined>>, Error> {
-        heads
-            .into_iter()
-            .map(|head| {
-                let missing = self
-                    .pairs
-                    .iter()
-                    .filter(|pair| head[[pair.source, pair.target]].is_nan())
-                    .count();
-                if missing > 0 {
-                    return Ok(Err(Undefined::TooFew {
-                        what: "matched pairs with a score of the head",
-                        n: self.pairs.len() - missing,
-                        needed: self.pairs.len(),
-                    }));
-                }
-                self.plain_auroc(|source, target| f64::from(head[[source, target]]))
-            })
-            .collect()
+        is_known: impl Fn(usize) -> bool,
+        score: impl Fn(usize, usize) -> f64,
+    ) -> Result<Result<f64, Undefined>, Error> {
+        let pairs: Vec<_> = self.pairs.iter().filter(|pair| is_known(pair.source)).collect();
+        let scores: Vec<f64> = pairs.iter().map(|pair| score(pair.source, pair.target)).collect();
+        let positive: Vec<bool> = pairs.iter().map(|pair| pair.positive).collect();
+        let weight: Vec<f64> = pairs.iter().map(|pair| pair.weight).collect();
+        Ok(defined(weighted_auroc(&scores, &positive, &weight))?)
     }
 
     fn scores(&self, score: impl Fn(usize, usize) -> f64) -> Vec<f64> {

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use ndarray::ArrayView1;
+use scfm_ablation::HeadId;
 use scfm_baselines::features::{DETECTION, MEAN, VARIANCE};
 use scfm_core::{Column, Source, Table, Target};
 use scfm_grn::{ExpressionIndex, MatchedPairs, MatchingParams, match_expression};
-use scfm_report::Block;
+use scfm_report::{Block, ScoreSet, auroc_distributions};
 use scfm_stats::{PairAuroc, PairLimits, TestResult, Undefined};
 
 use super::Desk;
@@ -14,9 +15,6 @@ pub const ID: &str = "expression-matched";
 
 pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     let evidence = desk.evidence;
-    // Heads are not extracted one by one.
-    desk.registry
-        .not_run("expression-matched/head-median", "no per-head edges")?;
     let Some(reference) = &evidence.reference else {
         return Ok(desk.registry.not_run_rest(ID, "no reference network")?);
     };
@@ -79,6 +77,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         false,
     )?;
 
+    head_median(desk, &matched)?;
     say(desk, &matched, &params, &judged);
     let codetection = evidence.codetection.align(panel, panel);
     let get = |s: usize, t: usize| {
@@ -108,6 +107,42 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         table,
     )?;
     desk.blocks.push(Block::Ledger(matched.ledger));
+    Ok(())
+}
+
+/// The median over heads, of pairs whose source has attention of single heads: the sources of the reference and the
+/// perturbed genes.
+fn head_median(desk: &mut Desk<'_>, matched: &MatchedPairs) -> Result<()> {
+    const ID: &str = "expression-matched/head-median";
+    if desk.record.list.is_some() {
+        return Ok(desk.registry.not_run(ID, "a list of edges has no heads")?);
+    }
+    let panel = &desk.evidence.panel;
+    let mut aurocs: Vec<f64> = Vec::new();
+    for head in HeadId::all((desk.record.n_layers, desk.record.n_heads)) {
+        let edges = desk.evidence.head(head)?;
+        let known: Vec<bool> = panel
+            .genes()
+            .iter()
+            .map(|gene| edges.sources().contains(gene.as_str()))
+            .collect();
+        let scores = edges.align(panel, panel);
+        match matched.plain_auroc_from(|s| known[s], |s, t| scores[[s, t]])? {
+            Ok(auroc) => aurocs.push(auroc),
+            Err(reason) => return Ok(desk.registry.undefined(ID, reason.to_string())?),
+        }
+    }
+    aurocs.sort_unstable_by(f64::total_cmp);
+    let n = aurocs.len();
+    let median = f64::midpoint(aurocs[(n - 1) / 2], aurocs[n / 2]);
+    desk.figure(ID, Ok(median), None, Some(n), true)?;
+    desk.show_figure(
+        "AUROC of each head on pairs whose source is a source of the reference or a perturbed gene",
+        auroc_distributions(&[ScoreSet {
+            name: "each head",
+            values: &aurocs,
+        }]),
+    );
     Ok(())
 }
 

@@ -163,7 +163,13 @@ pub const OF_ABLATION: &[&str] = &[
 ];
 
 /// Analyses that read the attention of single heads.
-pub const OF_HEADS: &[&str] = OF_ABLATION;
+pub const OF_HEADS: &[&str] = &[
+    expression_matched::ID,
+    head_ablation::ID,
+    ablation_dose::ID,
+    orthogonal_interventions::ID,
+    intervention_fidelity::ID,
+];
 
 /// The analysis beside whose results the report shows what speaks for and against the screen.
 pub const SCREEN_QUALITY: &str = perturbation_first::ID;
