@@ -19,7 +19,7 @@ use scfm_attention::{TokenisedCell, Transformer, ValuedCell};
 use scfm_core::Seeds;
 
 const SOURCES: usize = 20;
-const TARGETS: usize = 60;
+const TARGETS: usize = 40;
 const WORLDS: u64 = 400;
 const PERMUTATIONS: usize = 199;
 
