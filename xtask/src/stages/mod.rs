@@ -204,14 +204,20 @@ impl<'a> Workbench<'a> {
         let EdgeSource::Model(model) = &self.source else {
             return Ok(());
         };
-        if run.is_done("attention", &stage_key("attention", key)) {
+        let rows = &self.controls.edges;
+        let mut due = vec![
+            ("attention", rows.len()),
+            ("mediation", self.mediation_cost(model)),
+            ("knock-out", self.knock_out_cost()),
+        ];
+        due.retain(|(stage, _)| is_needed(stage, chosen) && !run.is_done(stage, &stage_key(stage, key)));
+        if due.is_empty() {
             return Ok(());
         }
         // The panel is not chosen yet; another of its size costs as much.
         let known = self.genes.vocabulary();
         let n_genes = self.parameters().hvg.min(known.len());
         let mut reader = self.reader(model, &Panel::new(known.genes()[..n_genes].to_vec())?)?;
-        let rows = &self.controls.edges;
         let sample: Vec<usize> = rows
             .iter()
             .step_by(rows.len().div_ceil(SAMPLE))
@@ -222,11 +228,12 @@ impl<'a> Workbench<'a> {
         reader.rehearse(&cells)?;
         let each = start.elapsed().as_secs_f64() / cells.len().max(1) as f64;
         let threads = rayon::current_num_threads();
-        println!(
-            "attention: {} cells at about {each:.3} s a cell on {threads} threads: about {:.0} s",
-            rows.len(),
-            each * rows.len() as f64 / threads as f64
-        );
+        for (stage, n_cells) in due {
+            println!(
+                "{stage}: {n_cells} cells at about {each:.3} s a cell on {threads} threads: about {:.0} s",
+                each * n_cells as f64 / threads as f64
+            );
+        }
         Ok(())
     }
 
