@@ -85,7 +85,7 @@ impl fmt::Display for Component {
 }
 
 /// A cell in which a source gene was silenced and the prediction of a target is looked at. Holds the activations of two
-/// runs, some 6 · L · S · D numbers.
+/// runs, some 5 · L · S · D numbers.
 pub struct PatchedCell<'a, R: ReadOut> {
     read_out: &'a R,
     removed: CellOf<R>,

@@ -58,7 +58,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         return Ok(desk.registry.not_run_rest(ID, reason)?);
     }
     let effects = Effects::new(desk, &table)?;
-    // As the authors of each model do it.
+    // As Geneformer's authors do it; the published comparison was of scGPT and set values to 0.
     let main = match desk.record.family.as_str() {
         SCGPT => KnockOut::Silenced,
         _ => KnockOut::Deleted,
@@ -94,14 +94,17 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
          {} cells each. In every cell a part of the panel's genes ({PARTS} random parts, one after the other over a source's cells, \
          the same in both runs, never the source) is hidden; the predicted effect on a target is the mean change of the {} over \
          the cells that hide it. Silenced: {}. Deleted: the token is taken away and those behind it move up, which alone changes \
-         predictions of a model that reads ranks. Registered is what the model's authors do, here {}. Measured is the log fold \
-         change of the screen{}.",
+         predictions of a model that reads ranks. Registered is the effect of genes {}. Measured is the log fold change of the \
+         screen{}.",
         effects.sources.len(),
         parameters.knock_out_cells,
         parameters.knock_out_cells,
         said("scfm.read_out").unwrap_or_default(),
         said("scfm.silenced").unwrap_or_default(),
-        main.as_str(),
+        match main {
+            KnockOut::Silenced => "silenced, as in the published comparison",
+            KnockOut::Deleted => "deleted, as the model's authors do it",
+        },
         match effects.direction {
             Direction::Up => "; since it switches genes on, predicted signs are turned round",
             Direction::Down => "",

@@ -15,6 +15,13 @@ use crate::evidence::{self, names, read_panel};
 use crate::run_folder::RunFolder;
 
 impl Workbench<'_> {
+    /// How many cells the model reads for it, at most.
+    pub(super) fn knock_out_cost(&self) -> usize {
+        let parameters = self.parameters();
+        // As they are, and knocked out in two ways.
+        3 * parameters.knock_out_sources * parameters.knock_out_cells
+    }
+
     /// Knocks perturbed genes out of control cells.
     pub(super) fn knock_out(&self, run: &RunFolder) -> Result<Vec<String>> {
         let EdgeSource::Model(model) = &self.source else {

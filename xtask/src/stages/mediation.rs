@@ -15,6 +15,7 @@ use super::Workbench;
 use super::hidden_genes::{Asker, expressed};
 use crate::edge_source::EdgeSource;
 use crate::evidence::{self, names, read_panel};
+use crate::model::Model;
 use crate::run_folder::RunFolder;
 
 /// Names the random streams.
@@ -28,6 +29,16 @@ pub const BLOCKS: &str = "blocks";
 pub const AT_SOURCE: &str = "parts at the source";
 
 impl Workbench<'_> {
+    /// How many cells the model reads for it, at most: those below a patch are cheaper.
+    pub(super) fn mediation_cost(&self, model: &Model) -> usize {
+        let parameters = self.parameters();
+        let (n_layers, n_heads) = model.depth();
+        let (parts, blocks) = (n_layers * (n_heads + 1), 2 * n_layers);
+        // Twice read and twice asked; parts alone at all places and at the source's; sets of parts and of blocks.
+        let of_cell = 4 + 2 * parts + blocks + 2 * parameters.mediation_sets.max(2 * parts);
+        parameters.mediation_pairs * parameters.mediation_cells * of_cell
+    }
+
     /// Patches components in the control cells of a few pairs.
     pub(super) fn mediation(&self, run: &RunFolder) -> Result<Vec<String>> {
         let EdgeSource::Model(model) = &self.source else {

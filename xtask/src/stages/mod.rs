@@ -286,8 +286,23 @@ impl<'a> Workbench<'a> {
         let n_altered = parameters.ablation_cells.min(n_cells);
         let (with_edges, hidden) = Conditions::at_most(n_layers * n_heads, parameters.ablation_draws);
         // What each stage reads, in cells that go through the whole model.
+        let of_grid = parameters.grid_n_ctrl.iter().max().copied().unwrap_or(0);
+        let of_grid = of_grid.min(self.assignments.controls().len());
+        let (of_mediation, of_knock_out) = (self.mediation_cost(model), self.knock_out_cost());
         let passes = [
             ("attention", n_cells, format!("{n_cells} cells")),
+            ("parameter-grid", of_grid, format!("{of_grid} cells")),
+            ("value-edges", 2 * n_cells, format!("{n_cells} cells twice")),
+            (
+                "mediation",
+                of_mediation,
+                format!("the work of {of_mediation} cells"),
+            ),
+            (
+                "knock-out",
+                of_knock_out,
+                format!("the work of {of_knock_out} cells"),
+            ),
             (
                 "heads",
                 n_cells,
