@@ -58,7 +58,7 @@ pub fn node_permutation_partial(
         let along = pairs.along_covariate(node_of);
         let of = |set: &Result<Set, Undefined>| {
             set.as_ref().map_or(0.0, |set| {
-                (pairs.over(&set.members, node_of) - set.slope * along) / set.scale
+                (pairs.over(set, node_of) - set.slope * along) / set.scale
             })
         };
         sets.iter().map(of).collect::<Vec<f64>>()
@@ -103,8 +103,8 @@ struct Residuals {
     n_pairs: usize,
     /// Centred ranks of the score; 0 where there is none.
     ranks: Array2<f64>,
-    /// Residuals of the score; 0 where there is none.
-    score: Array2<f64>,
+    /// Residuals of the score, row by row; 0 where there is none.
+    score: Vec<f32>,
     /// Residuals of a pair and its reverse added up, row by row.
     folded: Vec<f32>,
     score_norm: f64,
@@ -194,6 +194,7 @@ impl Residuals {
             .zip(score.t())
             .map(|(there, back)| (there + back) as f32)
             .collect();
+        let score = score.iter().map(|&value| value as f32).collect();
         let covariate_above = (0..nodes)
             .flat_map(|a| (a + 1..nodes).map(move |b| [a, b]))
             .map(|pair| covariate[pair] as f32)
@@ -220,30 +221,83 @@ impl Residuals {
         for (node, &renamed) in node_of.iter().enumerate() {
             let (row, after) = rest.split_at(self.nodes - node - 1);
             rest = after;
-            let start = renamed as usize * self.nodes;
-            let scores = &self.folded[start..start + self.nodes];
-            let sum: f32 = row
-                .iter()
-                .zip(&node_of[node + 1..])
-                .map(|(covariate, &other)| covariate * scores[other as usize])
-                .sum();
-            total += f64::from(sum);
+            let scores = self.row(&self.folded, renamed);
+            let others = &node_of[node + 1..];
+            total += f64::from(in_lanes(row.len(), |at| row[at] * scores[others[at] as usize]));
         }
         total
     }
 
     /// Σ score residual over the pairs of a set after its nodes were renamed.
-    fn over(&self, members: &[(u32, u32)], node_of: &[u32]) -> f64 {
-        members
-            .iter()
-            .map(|&(a, b)| self.score[[node_of[a as usize] as usize, node_of[b as usize] as usize]])
-            .sum()
+    fn over(&self, set: &Set, node_of: &[u32]) -> f64 {
+        let of = |pairs: &Rows, scores: &[f32]| {
+            let mut total = 0.0;
+            for (node, others) in pairs.rows() {
+                let scores = self.row(scores, node_of[node]);
+                total += f64::from(in_lanes(others.len(), |at| {
+                    scores[node_of[others[at] as usize] as usize]
+                }));
+            }
+            total
+        };
+        of(&set.both_ways, &self.folded) + of(&set.one_way, &self.score)
+    }
+
+    fn row<'a>(&self, matrix: &'a [f32], node: u32) -> &'a [f32] {
+        let start = node as usize * self.nodes;
+        &matrix[start..start + self.nodes]
+    }
+}
+
+/// A sum of `n` values in four lanes, since an addition waits for the one before it.
+fn in_lanes(n: usize, value: impl Fn(usize) -> f32) -> f32 {
+    let mut sums = [0.0; 4];
+    let whole = n - n % 4;
+    for start in (0..whole).step_by(4) {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += value(start + lane);
+        }
+    }
+    for at in whole..n {
+        sums[0] += value(at);
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+/// Pairs by their first node.
+struct Rows {
+    /// A node and where its partners end.
+    ends: Vec<(usize, usize)>,
+    partners: Vec<u32>,
+}
+
+impl Rows {
+    /// Of pairs in ascending order.
+    fn new(pairs: impl Iterator<Item = (u32, u32)>) -> Self {
+        let (mut ends, mut partners): (Vec<(usize, usize)>, Vec<u32>) = (Vec::new(), Vec::new());
+        for (a, b) in pairs {
+            partners.push(b);
+            match ends.last_mut() {
+                Some((node, end)) if *node == a as usize => *end = partners.len(),
+                _ => ends.push((a as usize, partners.len())),
+            }
+        }
+        Self { ends, partners }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|&(_, end)| end));
+        let rows = self.ends.iter().zip(starts);
+        rows.map(|(&(node, end), start)| (node, &self.partners[start..end]))
     }
 }
 
 /// A set of pairs beside the covariate.
 struct Set {
-    members: Vec<(u32, u32)>,
+    /// Pairs that are there in both directions, the lower node first.
+    both_ways: Rows,
+    /// The others.
+    one_way: Rows,
     /// Slope of the membership on the covariate's ranks.
     slope: f64,
     /// Norms of both residuals.
@@ -292,8 +346,10 @@ impl Set {
             }));
         }
         let raw = scored().map(|pair| pairs.ranks[pair]).sum::<f64>() / (pairs.rank_norm * squares.sqrt());
+        let mutual = |&&(a, b): &&(u32, u32)| kept.binary_search(&(b, a)).is_ok();
         Ok(Ok(Self {
-            members: kept,
+            both_ways: Rows::new(kept.iter().filter(mutual).filter(|(a, b)| a < b).copied()),
+            one_way: Rows::new(kept.iter().filter(|pair| !mutual(pair)).copied()),
             slope,
             scale: pairs.score_norm * left.sqrt(),
             raw,

@@ -252,6 +252,7 @@ fn the_clustered_tests_hold_their_level_where_independence_does_not() {
         (100, 150, 0.7, 0.15),
         (100, 400, 0.7, 0.25),
         (40, 150, 1.5, 0.30),
+        (30, 150, 0.7, 0.15),
     ] {
         let [one, two, independent] = rejections(n_sources, n_positives, gene_part, 0.0, 1_000);
         let at =
