@@ -247,7 +247,7 @@ fn judge(desk: &mut Desk<'_>, reference: &Reference, forms: &[Form]) -> Result<V
     let main = [0, 1, per_edge, per_edge + 1];
     let views = main.map(|i| scores[i].view());
     let headline = drawn(&views, RESAMPLES)?;
-    let views: Vec<_> = scores.iter().map(Array2::view).collect();
+    let views: Vec<_> = scores.iter().map(|scores| scores.view()).collect();
     let beside = drawn(&views, RESAMPLES_BESIDE)?;
     let interval = |i: usize| match tests[i].as_ref().ok().and_then(|test| test.ci) {
         Some(crossed) => crossed,
