@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use scfm_ablation::{
-    BinPredictor, Hidden, MaskedReadOut, Predictor, TokenPredictor, read_edges, read_masked,
+    MaskedValue, Hidden, MaskedReadOut, Predictor, MaskedGene, read_edges, read_masked,
 };
 use scfm_attention::{AttentionSums, Interventions, TokenPanel, TokenisedCell, Transformer};
 use scfm_core::{Layer, Orientation};
@@ -55,11 +55,11 @@ impl Reader {
         }
         match (self, cells) {
             (Self::Geneformer { model, mask, .. }, Cells::Ranked(cells)) => {
-                let predictor = TokenPredictor { model, mask: *mask };
+                let predictor = MaskedGene { model, mask: *mask };
                 read(&predictor, cells, conditions, n_targets, hidden, progress)
             }
             (Self::ScGpt { model, .. }, Cells::Valued(cells)) => read(
-                &BinPredictor { model },
+                &MaskedValue { model },
                 cells,
                 conditions,
                 n_targets,

@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 use scfm_attention::Interventions;
 use scfm_core::Seeds;
 
-use crate::read_out::CellOf;
+use crate::CellOf;
 use crate::{Error, ReadOut};
 
 /// Genes hidden at once: one part in seven, about the 15 % of training.
@@ -66,7 +66,7 @@ pub fn knock_out_effects<R: ReadOut>(
         .iter()
         .map(|&place| (place, cell.as_ref().tokens[place]))
         .collect();
-    let clean = read_out.hide(cell, hidden);
+    let clean = read_out.hide_at(cell, hidden);
     let none = Interventions::none();
     let before = read_out.predict(&clean, &genes, &none)?;
     let difference = |after: Vec<f64>| after.iter().zip(&before).map(|(a, b)| a - b).collect();

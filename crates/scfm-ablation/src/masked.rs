@@ -147,7 +147,7 @@ fn mute<P: Predictor>(
     let mut asked = cells.iter().enumerate().map(|(i, cell)| (cell, hidden(i, cell)));
     let (cell, hidden) = asked.find(|(_, hidden)| !hidden.places.is_empty())?;
     let place = &hidden.places[..1];
-    let answer = predictor.predict(&predictor.hide(cell, place), place, &Interventions::none());
+    let answer = predictor.answers(&predictor.hide(cell, place), place, &Interventions::none());
     answer.err().map(|error| error.to_string())
 }
 
@@ -173,7 +173,7 @@ fn read_cell<P: Predictor>(
     let predict = |activations: &Activations| -> Result<Array2<f32>, Error> {
         let last = sites[n_layers - 1];
         let at_the_end = Interventions::none().patch(last, activations[&last].clone());
-        Ok(predictor.predict(&masked, &hidden.places, &at_the_end)?)
+        Ok(predictor.answers(&masked, &hidden.places, &at_the_end)?)
     };
     let intact = match asks {
         true => Some(predictor.intact(predict(&clean)?)),

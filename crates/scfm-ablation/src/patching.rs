@@ -24,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 use scfm_attention::{Activations, Interventions, Site, Transformer};
 use scfm_core::{Head, Layer};
 
-use crate::read_out::CellOf;
+use crate::CellOf;
 use crate::{Error, ReadOut, SetFunction, sampled_shapley};
 
 /// A part of a model that is patched as one.
@@ -112,7 +112,7 @@ impl<'a, R: ReadOut> PatchedCell<'a, R> {
         );
         let model = read_out.model();
         let target = (target, cell.as_ref().tokens[target]);
-        let clean = read_out.hide(cell, &[target.0]);
+        let clean = read_out.hide_at(cell, &[target.0]);
         let removed = read_out.silence(&clean, source);
         let mut sites: Vec<Site> = Component::parts(model)
             .into_iter()

@@ -5,9 +5,11 @@ use scfm_attention::scgpt::training::MASK_VALUE;
 use scfm_attention::{Error, Interventions, TokenisedCell, Transformer, ValuedCell};
 
 /// A model that is asked for genes that were hidden from it: what every intervention can reach, wherever it acts.
+///
+/// Places are positions among a cell's tokens.
 pub trait Predictor: Sync {
     /// The model.
-    type Model: Transformer<Cell: Sync>;
+    type Model: Transformer<Cell: Clone + Sync>;
 
     /// The model.
     fn model(&self) -> &Self::Model;
@@ -19,7 +21,7 @@ pub trait Predictor: Sync {
     ///
     /// # Errors
     /// Where the model has no head that predicts, or cannot read the cell.
-    fn predict(
+    fn answers(
         &self,
         hidden: &CellOf<Self>,
         places: &[u32],
@@ -34,8 +36,8 @@ pub trait Predictor: Sync {
     -> Judgement;
 }
 
-/// The cells of a predictor's model.
-pub(crate) type CellOf<P> = <<P as Predictor>::Model as Transformer>::Cell;
+/// A cell as the model of a predictor takes it.
+pub type CellOf<P> = <<P as Predictor>::Model as Transformer>::Cell;
 
 /// What the intact model predicts.
 #[derive(Debug, Clone)]
@@ -65,23 +67,23 @@ pub struct Judgement {
     pub logit_distance: f64,
 }
 
-/// A Geneformer and the token that stands for a hidden gene.
+/// Geneformer asked for the gene behind a `<mask>`: it answers with a logit of every token.
 #[derive(Debug, Clone, Copy)]
-pub struct TokenPredictor<'a> {
+pub struct MaskedGene<'a> {
     /// The model.
     pub model: &'a Geneformer,
-    /// `<mask>`.
+    /// The token that stands for a hidden gene.
     pub mask: u32,
 }
 
-/// An scGPT.
+/// scGPT asked for the value of a gene whose value is hidden: it answers with expression in bins.
 #[derive(Debug, Clone, Copy)]
-pub struct BinPredictor<'a> {
+pub struct MaskedValue<'a> {
     /// The model.
     pub model: &'a ScGpt,
 }
 
-impl Predictor for TokenPredictor<'_> {
+impl Predictor for MaskedGene<'_> {
     type Model = Geneformer;
 
     fn model(&self) -> &Geneformer {
@@ -96,7 +98,7 @@ impl Predictor for TokenPredictor<'_> {
         hidden
     }
 
-    fn predict(
+    fn answers(
         &self,
         hidden: &TokenisedCell,
         places: &[u32],
@@ -159,7 +161,7 @@ impl Predictor for TokenPredictor<'_> {
     }
 }
 
-impl Predictor for BinPredictor<'_> {
+impl Predictor for MaskedValue<'_> {
     type Model = ScGpt;
 
     fn model(&self) -> &ScGpt {
@@ -174,7 +176,7 @@ impl Predictor for BinPredictor<'_> {
         ValuedCell::new(cell.as_ref().clone(), values)
     }
 
-    fn predict(
+    fn answers(
         &self,
         hidden: &ValuedCell,
         places: &[u32],
@@ -213,7 +215,8 @@ impl Predictor for BinPredictor<'_> {
     }
 }
 
-fn log_sum_exp(logits: ArrayView1<'_, f32>) -> f64 {
+/// ln Σ exp of logits.
+pub(crate) fn log_sum_exp(logits: ArrayView1<'_, f32>) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits
         .iter()

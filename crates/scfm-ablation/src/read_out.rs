@@ -1,24 +1,13 @@
 //! What a model says of a gene that is hidden from it: a read-out that every intervention can reach.
 
-use scfm_attention::geneformer::{Geneformer, Vocabulary};
-use scfm_attention::scgpt::ScGpt;
-use scfm_attention::{Interventions, TokenisedCell, Transformer, ValuedCell};
+use ndarray::ArrayView1;
+use scfm_attention::{Interventions, TokenisedCell, ValuedCell};
 
-use crate::Error;
+use crate::predictor::log_sum_exp;
+use crate::{CellOf, Error, MaskedGene, MaskedValue, Predictor};
 
-/// What scGPT is told in place of a value that it is to give: `mask_value` of every released `args.json`.
-const HIDDEN_VALUE: f32 = -1.0;
-
-/// A model that is asked about genes hidden from it.
-///
-/// Places are positions among a cell's tokens.
-pub trait ReadOut: Sync {
-    /// The model.
-    type Model: Transformer<Cell: Clone + Sync>;
-
-    /// The model.
-    fn model(&self) -> &Self::Model;
-
+/// A [`Predictor`] whose answer for a gene is one number, and from whose cells genes can be taken.
+pub trait ReadOut: Predictor {
     /// The unit of what is predicted.
     fn unit(&self) -> &'static str;
 
@@ -34,8 +23,13 @@ pub trait ReadOut: Sync {
         (0..columns.len()).find(|&place| columns[place] == Some(column) && self.is_expressed(cell, place))
     }
 
+    /// What an answer says of the gene with this token.
+    fn number(&self, answer: ArrayView1<'_, f32>, token: u32) -> f64;
+
     /// The cell with what is to be predicted hidden.
-    fn hide(&self, cell: &CellOf<Self>, places: &[usize]) -> CellOf<Self>;
+    fn hide_at(&self, cell: &CellOf<Self>, places: &[usize]) -> CellOf<Self> {
+        self.hide(cell, &as_places(places.iter().copied()))
+    }
 
     /// The cell with a gene knocked out in its place, so that all tokens stay where they are.
     fn silence(&self, cell: &CellOf<Self>, place: usize) -> CellOf<Self>;
@@ -52,44 +46,20 @@ pub trait ReadOut: Sync {
         cell: &CellOf<Self>,
         genes: &[(usize, u32)],
         done: &Interventions,
-    ) -> Result<Vec<f64>, Error>;
+    ) -> Result<Vec<f64>, Error> {
+        let places = as_places(genes.iter().map(|&(place, _)| place));
+        let answers = self.answers(cell, &places, done)?;
+        let rows = answers.outer_iter().zip(genes);
+        Ok(rows.map(|(row, &(_, token))| self.number(row, token)).collect())
+    }
 }
 
-/// A cell as the model of a read-out takes it.
-pub type CellOf<R> = <<R as ReadOut>::Model as Transformer>::Cell;
-
-/// Geneformer asked for the gene behind a `<mask>`: natural logarithm of the gene's probability among all tokens.
-#[derive(Debug, Clone, Copy)]
-pub struct MaskedGene<'a> {
-    model: &'a Geneformer,
-    mask: u32,
-}
-
-impl<'a> MaskedGene<'a> {
-    /// The read-out of a model with its vocabulary.
-    pub fn new(model: &'a Geneformer, vocabulary: &Vocabulary) -> Self {
-        Self {
-            model,
-            mask: vocabulary.mask(),
-        }
-    }
-
-    fn masked(self, cell: &TokenisedCell, places: &[usize]) -> TokenisedCell {
-        let mut cell = cell.clone();
-        for &place in places {
-            cell.tokens[place] = self.mask;
-        }
-        cell
-    }
+/// Cells are never as long as `u32` counts.
+fn as_places(places: impl Iterator<Item = usize>) -> Vec<u32> {
+    places.map(|place| place as u32).collect()
 }
 
 impl ReadOut for MaskedGene<'_> {
-    type Model = Geneformer;
-
-    fn model(&self) -> &Geneformer {
-        self.model
-    }
-
     fn unit(&self) -> &'static str {
         "log-probability of the masked gene (nats)"
     }
@@ -102,12 +72,12 @@ impl ReadOut for MaskedGene<'_> {
         true
     }
 
-    fn hide(&self, cell: &TokenisedCell, places: &[usize]) -> TokenisedCell {
-        self.masked(cell, places)
+    fn number(&self, answer: ArrayView1<'_, f32>, token: u32) -> f64 {
+        f64::from(answer[token as usize]) - log_sum_exp(answer)
     }
 
     fn silence(&self, cell: &TokenisedCell, place: usize) -> TokenisedCell {
-        self.masked(cell, &[place])
+        self.hide_at(cell, &[place])
     }
 
     fn delete(&self, cell: &TokenisedCell, place: usize) -> TokenisedCell {
@@ -116,55 +86,9 @@ impl ReadOut for MaskedGene<'_> {
         cell.columns.remove(place);
         cell
     }
-
-    fn predict(
-        &self,
-        cell: &TokenisedCell,
-        genes: &[(usize, u32)],
-        done: &Interventions,
-    ) -> Result<Vec<f64>, Error> {
-        let places: Vec<u32> = genes.iter().map(|&(place, _)| place as u32).collect();
-        let logits = self.model.masked_gene_logits_under(&cell.tokens, &places, done)?;
-        Ok(logits
-            .outer_iter()
-            .zip(genes)
-            .map(|(row, &(_, token))| {
-                let largest = f64::from(row.fold(f32::NEG_INFINITY, |a, &b| a.max(b)));
-                let sum: f64 = row.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
-                f64::from(row[token as usize]) - largest - sum.ln()
-            })
-            .collect())
-    }
-}
-
-/// scGPT asked for the value of a gene whose value is hidden: expression in bins.
-#[derive(Debug, Clone, Copy)]
-pub struct MaskedValue<'a> {
-    model: &'a ScGpt,
-}
-
-impl<'a> MaskedValue<'a> {
-    /// The read-out of a model.
-    pub fn new(model: &'a ScGpt) -> Self {
-        Self { model }
-    }
-}
-
-fn with_values(cell: &ValuedCell, places: &[usize], value: f32) -> ValuedCell {
-    let mut values = cell.values().to_vec();
-    for &place in places {
-        values[place] = value;
-    }
-    ValuedCell::new(cell.as_ref().clone(), values)
 }
 
 impl ReadOut for MaskedValue<'_> {
-    type Model = ScGpt;
-
-    fn model(&self) -> &ScGpt {
-        self.model
-    }
-
     fn unit(&self) -> &'static str {
         "predicted expression (bins)"
     }
@@ -177,12 +101,14 @@ impl ReadOut for MaskedValue<'_> {
         cell.values()[place] > 0.0
     }
 
-    fn hide(&self, cell: &ValuedCell, places: &[usize]) -> ValuedCell {
-        with_values(cell, places, HIDDEN_VALUE)
+    fn number(&self, answer: ArrayView1<'_, f32>, _: u32) -> f64 {
+        f64::from(answer[0])
     }
 
     fn silence(&self, cell: &ValuedCell, place: usize) -> ValuedCell {
-        with_values(cell, &[place], 0.0)
+        let mut values = cell.values().to_vec();
+        values[place] = 0.0;
+        ValuedCell::new(cell.as_ref().clone(), values)
     }
 
     fn delete(&self, cell: &ValuedCell, place: usize) -> ValuedCell {
@@ -192,18 +118,5 @@ impl ReadOut for MaskedValue<'_> {
         tokens.tokens.remove(place);
         tokens.columns.remove(place);
         ValuedCell::new(tokens, values)
-    }
-
-    fn predict(
-        &self,
-        cell: &ValuedCell,
-        genes: &[(usize, u32)],
-        done: &Interventions,
-    ) -> Result<Vec<f64>, Error> {
-        let expression = self.model.expression_under(cell, done)?;
-        Ok(genes
-            .iter()
-            .map(|&(place, _)| f64::from(expression[place]))
-            .collect())
     }
 }

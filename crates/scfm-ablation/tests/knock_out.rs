@@ -215,7 +215,7 @@ fn an_untrained_model_agrees_with_nothing_but_what_follows_it() {
     let n_genes = 50;
     let checkpoint = checkpoint(n_genes, 2);
     let model = Geneformer::new(&checkpoint).unwrap();
-    let read_out = MaskedGene::new(&model, checkpoint.vocabulary());
+    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
     let predicted = effects_of(&read_out, &cells(60, n_genes, 40), n_genes);
     let moved: Vec<f64> = predicted
         .axis_iter(Axis(1))
@@ -267,7 +267,7 @@ fn an_untrained_model_agrees_with_nothing_but_what_follows_it() {
 fn the_same_genes_are_hidden_in_both_runs_and_a_deleted_token_moves_those_behind_it() {
     let checkpoint = checkpoint(30, 2);
     let model = Geneformer::new(&checkpoint).unwrap();
-    let read_out = MaskedGene::new(&model, checkpoint.vocabulary());
+    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
     let cell = &cells(1, 30, 12)[0];
     let [silenced, deleted] = knock_out_effects(&read_out, cell, 4, &[1, 8]).unwrap();
     // By hand: hide 1 and 8, mask or remove 4, read 1 and 8 where they now are.
@@ -309,7 +309,7 @@ fn scgpt_is_told_0_or_nothing_of_a_gene_and_does_not_mind_the_order() {
     let config = scgpt::Config::sized(2, 16, 2);
     let checkpoint = scgpt::Checkpoint::random(config, vocabulary.clone(), &mut rng).unwrap();
     let model = ScGpt::new(&checkpoint).unwrap();
-    let read_out = MaskedValue::new(&model);
+    let read_out = MaskedValue { model: &model };
     let tokens: Vec<u32> = (0..12)
         .map(|i| vocabulary.token(&format!("G{i}")).unwrap())
         .collect();
@@ -334,7 +334,7 @@ fn scgpt_is_told_0_or_nothing_of_a_gene_and_does_not_mind_the_order() {
     assert!(silenced.iter().chain(&deleted).all(|effect| effect.is_finite()));
     assert!(silenced.iter().any(|effect| *effect != 0.0) && silenced != deleted);
     let expression = |cell: &ValuedCell| model.expression(cell).unwrap();
-    let clean = read_out.hide(&cell, &[1, 8]);
+    let clean = read_out.hide_at(&cell, &[1, 8]);
     assert_eq!(clean.values()[8], -1.0);
     let shorter = read_out.delete(&clean, 4);
     let expected = f64::from(expression(&shorter)[7]) - f64::from(expression(&clean)[8]);

@@ -9,7 +9,7 @@ use rayon::ThreadPoolBuilder;
 use safetensors::SafeTensors;
 use safetensors::tensor::{TensorView, serialize};
 use scfm_ablation::{
-    BinPredictor, Error, Halves, Hidden, MaskedDesign, MaskedReadOut, TargetChanges, TokenPredictor,
+    MaskedValue, Error, Halves, Hidden, MaskedDesign, MaskedReadOut, TargetChanges, MaskedGene,
     read_edges, read_masked,
 };
 use scfm_attention::geneformer::training::train;
@@ -175,7 +175,7 @@ fn hide(_: usize, cell: &impl AsRef<TokenisedCell>) -> Hidden {
 }
 
 fn read(model: &Geneformer, cells: &[TokenisedCell], done: &[Interventions]) -> MaskedReadOut {
-    let predictor = TokenPredictor {
+    let predictor = MaskedGene {
         model,
         mask: vocabulary().mask(),
     };
@@ -297,7 +297,7 @@ fn hidden_bins_are_judged_by_their_distance() {
         .collect();
     let done = conditions();
     let found = read_masked(
-        &BinPredictor { model: &model },
+        &MaskedValue { model: &model },
         &cells,
         &done,
         GENES,

@@ -108,16 +108,20 @@ fn trend(desk: &mut Desk<'_>, bench: &Bench, design: &MaskedDesign<'_>) -> Resul
     let Some(largest) = distinct().next_back() else {
         return Ok(desk.registry.not_run(id, bench.ablation.reason("top-5"))?);
     };
-    if let Err(reason) = bench.changes(&series(largest), 0) {
-        return Ok(desk
-            .registry
-            .not_run(id, format!("the largest dose is {reason}"))?);
-    }
+    let judged = match bench.changes(&series(largest), 0) {
+        Ok(changes) => changes,
+        Err(reason) => {
+            return Ok(desk
+                .registry
+                .not_run(id, format!("the largest dose is {reason}"))?);
+        }
+    };
     let mut ranked: Vec<TargetChanges> = Vec::new();
     let mut draws = Vec::new();
     for name in distinct() {
         if let Ok(changes) = bench.any_changes(&series(name), 0) {
-            ranked.push(changes);
+            // A half whose largest dose is too small to judge takes no part at any dose.
+            ranked.push(TargetChanges::combined([(1.0, &changes), (0.0, &judged)]));
             draws.push(bench.random(name));
         }
     }

@@ -27,10 +27,10 @@ impl Workbench<'_> {
         let (cells, _) = self.model_cells(&mut reader)?;
         match (&reader, &cells, model) {
             (Reader::Geneformer { model, .. }, Cells::Ranked(cells), Model::Geneformer(checkpoint)) => {
-                answered(&MaskedGene::new(model, checkpoint.vocabulary()), cells, asker)
+                answered(&MaskedGene { model, mask: checkpoint.vocabulary().mask() }, cells, asker)
             }
             (Reader::ScGpt { model, .. }, Cells::Valued(cells), _) => {
-                answered(&MaskedValue::new(model), cells, asker)
+                answered(&MaskedValue { model }, cells, asker)
             }
             _ => unreachable!("cells that this reader made"),
         }
@@ -45,7 +45,7 @@ fn answered<R: ReadOut, A: Asker>(
 ) -> Result<Result<A::Answer, String>> {
     if let Some(cell) = cells.first() {
         let last = cell.as_ref().tokens.len() - 1;
-        let hidden = read_out.hide(cell, &[last]);
+        let hidden = read_out.hide_at(cell, &[last]);
         let gene = (last, cell.as_ref().tokens[last]);
         if let Err(error) = read_out.predict(&hidden, &[gene], &Interventions::none()) {
             return Ok(Err(format!(
