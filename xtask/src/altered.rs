@@ -1,9 +1,7 @@
 //! What a model of either family does while parts of it are silenced.
 
 use anyhow::Result;
-use scfm_ablation::{
-    MaskedValue, Hidden, MaskedReadOut, Predictor, MaskedGene, read_edges, read_masked,
-};
+use scfm_ablation::{Hidden, MaskedGene, MaskedReadOut, MaskedValue, Predictor, read_edges, read_masked};
 use scfm_attention::{AttentionSums, Interventions, TokenPanel, TokenisedCell, Transformer};
 use scfm_core::{Layer, Orientation};
 

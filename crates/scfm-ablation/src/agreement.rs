@@ -321,6 +321,20 @@ impl PooledAgreement {
     pub fn of(predicted: &[f64], measured: &[f64], covariates: &[Vec<f64>]) -> Result<Self, Error> {
         let size = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
         let (a, b) = (size(predicted), size(measured));
+        if predicted.is_empty() && measured.is_empty() {
+            let none = Undefined::TooFew {
+                what: "pairs of a source and a target",
+                n: 0,
+                needed: 2,
+            };
+            return Ok(Self {
+                n_pairs: 0,
+                sizes: Err(none.clone()),
+                adjusted: Err(none.clone()),
+                signed: Err(none),
+                signs: None,
+            });
+        }
         let correlation = |a: &[f64], b: &[f64]| -> Result<Result<f64, Undefined>, Error> {
             Ok(defined(spearman(a, b))?.map(|test| test.effect))
         };

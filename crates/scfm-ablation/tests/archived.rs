@@ -430,3 +430,13 @@ fn most_archived_effects_are_0_and_the_adjustment_for_composition_adjusts_nothin
         );
     }
 }
+
+/// A screen whose perturbed genes no cell of the model holds leaves no pair to compare.
+#[test]
+fn no_pair_has_no_agreement_and_says_so() {
+    let none = PooledAgreement::of(&[], &[], &[Vec::new()]).unwrap();
+    assert_eq!((none.n_pairs, none.signs), (0, None));
+    for value in [none.sizes, none.adjusted, none.signed] {
+        assert!(value.unwrap_err().to_string().contains("pairs"));
+    }
+}

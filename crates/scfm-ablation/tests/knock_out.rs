@@ -215,7 +215,10 @@ fn an_untrained_model_agrees_with_nothing_but_what_follows_it() {
     let n_genes = 50;
     let checkpoint = checkpoint(n_genes, 2);
     let model = Geneformer::new(&checkpoint).unwrap();
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     let predicted = effects_of(&read_out, &cells(60, n_genes, 40), n_genes);
     let moved: Vec<f64> = predicted
         .axis_iter(Axis(1))
@@ -267,7 +270,10 @@ fn an_untrained_model_agrees_with_nothing_but_what_follows_it() {
 fn the_same_genes_are_hidden_in_both_runs_and_a_deleted_token_moves_those_behind_it() {
     let checkpoint = checkpoint(30, 2);
     let model = Geneformer::new(&checkpoint).unwrap();
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     let cell = &cells(1, 30, 12)[0];
     let [silenced, deleted] = knock_out_effects(&read_out, cell, 4, &[1, 8]).unwrap();
     // By hand: hide 1 and 8, mask or remove 4, read 1 and 8 where they now are.

@@ -9,8 +9,8 @@ use rayon::ThreadPoolBuilder;
 use safetensors::SafeTensors;
 use safetensors::tensor::{TensorView, serialize};
 use scfm_ablation::{
-    MaskedValue, Error, Halves, Hidden, MaskedDesign, MaskedReadOut, TargetChanges, MaskedGene,
-    read_edges, read_masked,
+    Error, Halves, Hidden, MaskedDesign, MaskedGene, MaskedReadOut, MaskedValue, TargetChanges, read_edges,
+    read_masked,
 };
 use scfm_attention::geneformer::training::train;
 use scfm_attention::geneformer::{Checkpoint, Config, Geneformer, Vocabulary};
@@ -296,15 +296,7 @@ fn hidden_bins_are_judged_by_their_distance() {
         })
         .collect();
     let done = conditions();
-    let found = read_masked(
-        &MaskedValue { model: &model },
-        &cells,
-        &done,
-        GENES,
-        hide,
-        |_| (),
-    )
-    .unwrap();
+    let found = read_masked(&MaskedValue { model: &model }, &cells, &done, GENES, hide, |_| ()).unwrap();
     assert!(found.rank_change.is_none());
     let hidden = hide(0, &cells[0]);
     let mut values = cells[0].values().to_vec();

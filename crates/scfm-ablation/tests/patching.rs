@@ -20,7 +20,10 @@ const TARGET: usize = 5;
 fn all_parts_together_restore_the_whole_effect_in_any_model() {
     let checkpoint = checkpoint(30, 3);
     let model = Geneformer::new(&checkpoint).unwrap();
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     for cell in cells(4, 30, 20) {
         let patched = PatchedCell::new(&read_out, &cell, SOURCE, TARGET).unwrap();
         assert!(patched.total().abs() > 10.0 * ROUNDING, "{}", patched.total());
@@ -79,7 +82,10 @@ fn all_parts_of_an_scgpt_restore_the_whole_effect() {
 fn at_the_sources_place_alone_the_last_layer_restores_nothing() {
     let checkpoint = checkpoint(30, 2);
     let model = Geneformer::new(&checkpoint).unwrap();
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     let cell = &cells(1, 30, 20)[0];
     let patched = PatchedCell::new(&read_out, cell, SOURCE, TARGET).unwrap();
     for part in Component::parts(&model) {
@@ -95,7 +101,10 @@ fn at_the_sources_place_alone_the_last_layer_restores_nothing() {
 fn exact_and_sampled_values_agree_on_a_model() {
     let checkpoint = checkpoint(30, 2);
     let model = Geneformer::new(&checkpoint).unwrap();
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     let cell = &cells(1, 30, 20)[0];
     let patched = PatchedCell::new(&read_out, cell, SOURCE, TARGET).unwrap();
     let blocks = Component::blocks(&model);
@@ -147,7 +156,10 @@ fn carried_by(carrying: &[usize], strength: f32, cell: &TokenisedCell) -> (Check
 /// A direction along which the source's embedding lies, and no other token's of the cell, masked ones included.
 fn direction_of_source(checkpoint: &Checkpoint, cell: &TokenisedCell) -> Vec<f32> {
     let model = Geneformer::new(checkpoint).unwrap();
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     let clean = read_out.hide_at(cell, &[TARGET]);
     let embeddings = |cell: &TokenisedCell| {
         let site = Site::Embeddings;
@@ -185,7 +197,10 @@ fn direction_of_source(checkpoint: &Checkpoint, cell: &TokenisedCell) -> Vec<f32
 fn game_of(carrying: &[usize], strength: f32) -> (f64, SetFunction) {
     let cell = &cells(1, 30, 10)[0];
     let (checkpoint, model) = carried_by(carrying, strength, cell);
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     let patched = PatchedCell::new(&read_out, cell, SOURCE, TARGET).unwrap();
     let parts = Component::parts(&model);
     assert_eq!(parts.len(), HEADS + 1);
@@ -229,7 +244,10 @@ fn heads_that_stand_in_for_each_other_each_restore_all_and_share_it() {
 fn columns_behind_the_projection_would_credit_an_idle_head() {
     let cell = &cells(1, 30, 10)[0];
     let (checkpoint, model) = carried_by(&[1], 5.0, cell);
-    let read_out = MaskedGene { model: &model, mask: checkpoint.vocabulary().mask() };
+    let read_out = MaskedGene {
+        model: &model,
+        mask: checkpoint.vocabulary().mask(),
+    };
     let patched = PatchedCell::new(&read_out, cell, SOURCE, TARGET).unwrap();
     let idle = Component::Head(Layer(0), Head(0));
     assert!(patched.effect(&[idle]).unwrap().abs() < ROUNDING);

@@ -27,7 +27,14 @@ impl Workbench<'_> {
         let (cells, _) = self.model_cells(&mut reader)?;
         match (&reader, &cells, model) {
             (Reader::Geneformer { model, .. }, Cells::Ranked(cells), Model::Geneformer(checkpoint)) => {
-                answered(&MaskedGene { model, mask: checkpoint.vocabulary().mask() }, cells, asker)
+                answered(
+                    &MaskedGene {
+                        model,
+                        mask: checkpoint.vocabulary().mask(),
+                    },
+                    cells,
+                    asker,
+                )
             }
             (Reader::ScGpt { model, .. }, Cells::Valued(cells), _) => {
                 answered(&MaskedValue { model }, cells, asker)

@@ -397,9 +397,9 @@ fn a_context_file_that_says_something_else_is_refused() {
         (sound.replace("hvg = 3309", "hgv = 3309"), &["hgv"][..]),
         (sound.replace("hvg = 3309", "hvg = \"many\""), &["string"]),
         (sound.replace("[dataset]", "[dataset"), &[]),
-        (sound.replace("hvg = 300", "lfc = -1.0"), &["lfc"]),
-        (sound.replace("hvg = 300", "folds = 1"), &["folds"]),
-        (sound.replace("hvg = 300", "alpha = 1.5"), &["alpha"]),
+        (sound.replace("hvg = 220", "lfc = -1.0"), &["lfc"]),
+        (sound.replace("hvg = 220", "folds = 1"), &["folds"]),
+        (sound.replace("hvg = 220", "alpha = 1.5"), &["alpha"]),
         (sound.replace("n_ctrl = 500", "n_ctrl = 0"), &["n_ctrl"]),
     ] {
         assert_ne!(text, sound);

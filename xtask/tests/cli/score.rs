@@ -625,7 +625,10 @@ fn edges_of_a_run_score_on_its_screen_as_in_the_run() {
     }
     for (test, reason) in [
         ("layer-selection/nested-vs-correlation", "one layer only"),
-        ("head-ablation/top-5", "needs the model, trrust"),
+        (
+            "multi-model/trrust-above-chance",
+            "needs the model, trrust, dorothea",
+        ),
         ("degree-null/curveball", "not asked for"),
         (
             "coexpression-mapping/reference-membership",
