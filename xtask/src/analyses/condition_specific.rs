@@ -285,7 +285,14 @@ impl Judged {
             .map(|values| pairs.iter().map(|((_, target), ..)| values[*target]).collect())
             .collect();
         let size = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
-        let pooled_test = defined(spearman(&size(&predicted), &size(&measured)))?;
+        let pooled_test = match predicted.len() {
+            0 => Err(Undefined::TooFew {
+                what: "pairs with a predicted and a measured effect",
+                n: 0,
+                needed: 2,
+            }),
+            _ => defined(spearman(&size(&predicted), &size(&measured)))?,
+        };
         Ok(Self {
             raw: Compared::of(desk, effects, way, &[], Agreement::Sizes)?,
             adjusted: Compared::of(desk, effects, way, &effects.covariates, Agreement::Sizes)?,
