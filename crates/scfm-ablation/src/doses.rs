@@ -1,4 +1,4 @@
-/// Doses of arXiv:2602.17532, of a model of [`PUBLISHED_HEADS`] heads; tests are named after them.
+/// Doses of arXiv:2602.17532, of a model of 324 heads; tests are named after them.
 pub const PUBLISHED_DOSES: [usize; 4] = [5, 10, 20, 50];
 /// Heads of that model: 18 layers of 18.
 const PUBLISHED_HEADS: usize = 324;
