@@ -177,7 +177,7 @@ impl Limit {
     /// That an edge adds to gene-level features is never so, though what is fitted to nothing costs a little on held-out
     /// data, so that a loss is true. All else holds where cells are dealt out at random and no kind of gene is preferred.
     fn of(screens: &str, responders: &str, test: &str) -> Option<Self> {
-        if test.starts_with("incremental-value/") {
+        if test.contains("/delta-") {
             return Some(Self::Above);
         }
         let none_preferred = screens.starts_with("random") && responders.ends_with("for the gene");

@@ -6,7 +6,10 @@ use scfm_stats::{
     CrossedLimits, TestResult, Undefined, crossed_auroc, crossed_difference, defined, one_sample_t,
 };
 
-use crate::{Error, IncrementalParams, ScoredCandidates, gene_baselines, incremental_value};
+use crate::{
+    Error, Gain, GainParams, IncrementalParams, MatchingParams, ScoredCandidates, gene_baselines,
+    incremental_value, propensity_matching,
+};
 
 /// A test of the battery and its outcome.
 #[derive(Debug, Clone)]
@@ -17,11 +20,11 @@ pub struct NullTest {
     pub outcome: Result<(f64, bool), Undefined>,
 }
 
-/// P-values of the tests over perturbations (analyses `perturbation-first`, `gene-baselines`, `incremental-value`), and
-/// of the test that takes perturbations for independent.
+/// P-values of the tests over perturbations (analyses `perturbation-first`, `gene-baselines`, `incremental-value`,
+/// `propensity-matching`), and of the test that takes perturbations for independent.
 ///
 /// # Errors
-/// Those of [`gene_baselines`] and [`incremental_value`].
+/// Those of [`gene_baselines`], [`incremental_value`] and [`propensity_matching`].
 pub fn null_battery(
     candidates: &ScoredCandidates,
     params: &IncrementalParams,
@@ -83,5 +86,42 @@ pub fn null_battery(
     {
         tests.push(NullTest { id, outcome });
     }
+    tests.extend(on_matched(candidates, params, seeds)?);
     Ok(tests)
+}
+
+/// The tests on candidates that are matched by their propensity to respond.
+fn on_matched(
+    candidates: &ScoredCandidates,
+    params: &IncrementalParams,
+    seeds: Seeds,
+) -> Result<Vec<NullTest>, Error> {
+    let ids = [
+        "propensity-matching/matched-attention",
+        "propensity-matching/delta-attention",
+        "propensity-matching/delta-correlation",
+    ];
+    let matching = MatchingParams {
+        n_folds: params.n_folds,
+        gain: GainParams {
+            n_two_way: 1,
+            ..GainParams::default()
+        },
+        ..MatchingParams::default()
+    };
+    let of = |test: TestResult| (test.p.p(), test.statistic > 0.0);
+    let of_gain = |gain: Result<Gain, Undefined>| gain?.difference.map(|crossed| of(crossed.test));
+    let outcomes = match propensity_matching(candidates, &matching, seeds) {
+        Ok(result) => [
+            result.attention.map(|crossed| of(crossed.test)),
+            of_gain(result.attention_gain),
+            of_gain(result.correlation_gain),
+        ],
+        Err(Error::Stats(scfm_stats::Error::Undefined(reason))) => {
+            [Err(reason.clone()), Err(reason.clone()), Err(reason)]
+        }
+        Err(error) => return Err(error),
+    };
+    let tests = ids.into_iter().zip(outcomes);
+    Ok(tests.map(|(id, outcome)| NullTest { id, outcome }).collect())
 }
