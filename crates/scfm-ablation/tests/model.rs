@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use ndarray::Array2;
 use rand::seq::SliceRandom;
 use rayon::ThreadPoolBuilder;
 use safetensors::SafeTensors;
 use safetensors::tensor::{TensorView, serialize};
 use scfm_ablation::{
-    Error, Halves, Hidden, MaskedDesign, MaskedGene, MaskedReadOut, MaskedValue, TargetChanges, read_edges,
-    read_masked,
+    Error, Halves, Hidden, Intact, Judgement, MaskedDesign, MaskedGene, MaskedReadOut, MaskedValue,
+    Predictor, TargetChanges, read_edges, read_masked,
 };
 use scfm_attention::geneformer::training::train;
 use scfm_attention::geneformer::{Checkpoint, Config, Geneformer, Vocabulary};
@@ -425,4 +426,67 @@ fn heads_that_matter_are_told_from_heads_that_pass_nothing_on() {
     let silent: Vec<_> = (3..6).map(changes).collect();
     let nothing = design.trend(&silent, &random).unwrap().unwrap();
     assert!(nothing.effect < 0.0 && nothing.p.p() > 0.05, "{nothing:?}");
+}
+
+/// A read-out that forgets what is done to the model, as a fused kernel does that takes no mask of heads.
+struct Deaf<'a>(MaskedGene<'a>);
+
+impl Predictor for Deaf<'_> {
+    type Model = Geneformer;
+
+    fn model(&self) -> &Geneformer {
+        self.0.model
+    }
+
+    fn hide(&self, cell: &TokenisedCell, places: &[u32]) -> TokenisedCell {
+        self.0.hide(cell, places)
+    }
+
+    fn answers(
+        &self,
+        hidden: &TokenisedCell,
+        places: &[u32],
+        _: &Interventions,
+    ) -> Result<Array2<f32>, scfm_attention::Error> {
+        self.0.answers(hidden, places, &Interventions::none())
+    }
+
+    fn intact(&self, prediction: Array2<f32>) -> Intact {
+        self.0.intact(prediction)
+    }
+
+    fn judge(
+        &self,
+        cell: &TokenisedCell,
+        places: &[u32],
+        intact: &Intact,
+        altered: &Array2<f32>,
+    ) -> Judgement {
+        self.0.judge(cell, places, intact, altered)
+    }
+}
+
+/// Where silenced heads harm, a read-out that does not hear of them finds nothing: what passes with it would pass with no
+/// intervention at all.
+#[test]
+fn a_read_out_that_forgets_the_intervention_fails_where_heads_matter() {
+    let used = [(0, 1), (0, 2), (1, 0), (1, 3)];
+    let (model, cells, done) = (trained(&[]), cells(20), [silenced(&used)]);
+    let harm = |found: &MaskedReadOut| {
+        let known = found.change.iter().filter(|change| !change.is_nan());
+        known.fold(0.0, |largest: f64, change| largest.max(change.abs()))
+    };
+    let found = read(&model, &cells, &done);
+    assert!(
+        found.fidelity[0].largest() > 0.02 && harm(&found) > 0.01,
+        "{}",
+        harm(&found)
+    );
+    let deaf = Deaf(MaskedGene {
+        model: &model,
+        mask: vocabulary().mask(),
+    });
+    let found = read_masked(&deaf, &cells, &done, GENES, hide, |_| ()).unwrap();
+    assert_eq!((harm(&found), found.fidelity[0].divergence), (0.0, 0.0));
+    assert!(found.fidelity[0].largest() > 0.02);
 }
