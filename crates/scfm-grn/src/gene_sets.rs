@@ -1,5 +1,4 @@
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -59,9 +58,8 @@ impl GeneSets {
     /// # Errors
     /// See [`GeneSets::from_reader`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| lines::broken(path, source))?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Self::parse(path, &name, BufReader::new(file))
+        let (name, file) = lines::open(path)?;
+        Self::parse(path, &name, file)
     }
 
     /// Reads GMT: a line per set, its name, a description (which may be empty) and its genes, separated by tabs. The

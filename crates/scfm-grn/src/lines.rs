@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -10,6 +12,13 @@ use crate::Error;
 const MAX_BYTES: usize = 1 << 30;
 /// A line longer than this is not a line of pairs; TRRUST's longest list of publications has some 1,000 bytes.
 const MAX_LINE: usize = 1 << 20;
+
+/// Opens a file of lines; with it comes its name without the folders, which stands for it in words.
+pub(crate) fn open(path: &Path) -> Result<(Cow<'_, str>, BufReader<File>), Error> {
+    let file = File::open(path).map_err(|source| broken(path, source))?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    Ok((name, BufReader::new(file)))
+}
 
 /// Hands every line of `input`, which may be compressed, to `take` with its number, from 1; `path` stands in errors
 /// only. A byte order mark and line breaks are cut off, empty lines and lines that open with `#` are passed over.

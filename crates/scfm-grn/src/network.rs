@@ -1,5 +1,4 @@
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -7,7 +6,7 @@ use ndarray::Array1;
 use scfm_core::{GeneId, Ledger, Panel};
 
 use crate::edge_list::{self, Format};
-use crate::{Crosswalk, Error, Level};
+use crate::{Crosswalk, Error, Level, lines};
 
 /// All modes that a reference gives to one pair; different publications may disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,12 +96,8 @@ impl ReferenceNetwork {
     /// # Errors
     /// See [`ReferenceNetwork::from_reader`].
     pub fn read(path: &Path, format: Format) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        edge_list::read(path, BufReader::new(file), format).map(|lines| lines.into_network(name.into_owned()))
+        let (name, file) = lines::open(path)?;
+        edge_list::read(path, file, format).map(|lines| lines.into_network(name.into_owned()))
     }
 
     /// Reads a network from `reader`, plain or gzip; `name` stands for the file in errors.

@@ -1,4 +1,3 @@
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -6,7 +5,7 @@ use ndarray::Array2;
 use scfm_core::Panel;
 
 use crate::Error;
-use crate::lines::broken;
+use crate::lines;
 use crate::list_reader::{self, Builder};
 
 /// The scored pairs that a method gives, as it gives them: perhaps all of its panel, perhaps its best only.
@@ -126,9 +125,8 @@ impl EdgeList {
     /// # Errors
     /// See [`EdgeList::from_reader`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| broken(path, source))?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        list_reader::read(path, &name, BufReader::new(file))
+        let (name, file) = lines::open(path)?;
+        list_reader::read(path, &name, file)
     }
 
     /// Reads a list from `reader`, plain or gzip; `name` stands for the file in errors.

@@ -54,9 +54,8 @@ impl ScoredPairs {
     /// # Errors
     /// See [`ScoredPairs::from_reader`].
     pub fn read(path: &Path, least: u16) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| lines::broken(path, source))?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Self::parse(path, &name, BufReader::new(file), least)
+        let (name, file) = lines::open(path)?;
+        Self::parse(path, &name, file, least)
     }
 
     /// Reads STRING's `protein.links` (`protein1 protein2 combined_score`, separated by spaces) or any table whose header

@@ -166,9 +166,8 @@ impl TfClasses {
     /// # Errors
     /// See [`TfClasses::from_reader`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| lines::broken(path, source))?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Self::parse(path, &name, BufReader::new(file))
+        let (name, file) = lines::open(path)?;
+        Self::parse(path, &name, file)
     }
 
     /// Reads a factor and its class a line, separated by tab, comma or semicolon; a header `tf, class` is passed over.

@@ -5,19 +5,10 @@ use scfm_core::{Column, Table};
 use scfm_report::{NamedPoint, Thresholds, named_points};
 
 use super::Desk;
-use super::silenced::{Bench, NO_MODEL, harm_test, loss_unit};
+use super::silenced::{Bench, NO_MODEL, ORTHOGONAL, harm_test, loss_unit};
 use crate::ablation::Seen;
 
 pub const ID: &str = "intervention-fidelity";
-
-const SERIES: [&str; 6] = [
-    "uniform-top-5",
-    "uniform-top-10",
-    "uniform-random-10",
-    "mlp-selected-layer",
-    "mlp-band",
-    "mlp-random-layer",
-];
 
 pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     if desk.record.list.is_some() {
@@ -30,7 +21,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         .parameters
         .ablation_cells
         .min(desk.record.n_edge_cells);
-    for series in SERIES {
+    for series in ORTHOGONAL {
         let id = format!("{ID}/{series}");
         // Of two halves the one that moves the model less.
         let seen = bench.ablation.of_series(series);

@@ -4,18 +4,9 @@ use anyhow::Result;
 use scfm_report::{Effect, forest};
 
 use super::Desk;
-use super::silenced::{Bench, NO_MODEL, crossed, edge_table, harm_test, loss_unit};
+use super::silenced::{Bench, NO_MODEL, ORTHOGONAL, crossed, edge_table, harm_test, loss_unit};
 
 pub const ID: &str = "orthogonal-interventions";
-
-const SERIES: [&str; 6] = [
-    "uniform-top-5",
-    "uniform-top-10",
-    "uniform-random-10",
-    "mlp-selected-layer",
-    "mlp-band",
-    "mlp-random-layer",
-];
 
 pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     if desk.record.list.is_some() {
@@ -23,7 +14,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     }
     let bench = Bench::open(desk)?;
     let mut rows = Vec::new();
-    for series in SERIES {
+    for series in ORTHOGONAL {
         let row = bench.test_edges(desk, &format!("{ID}/{series}"), series, 0)?;
         let id = format!("{ID}/equivalence-{series}");
         match &row.effect {
@@ -34,7 +25,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     }
     let design = bench.design(desk);
     let mut harms = Vec::new();
-    for series in SERIES {
+    for series in ORTHOGONAL {
         let id = format!("{ID}/masked-{series}");
         let is_test = ["uniform-top-5", "uniform-top-10"].contains(&series);
         match bench.changes(series, 0) {

@@ -13,6 +13,16 @@ use crate::model::SCGPT;
 /// Why nothing of an analysis runs on a list.
 pub const NO_MODEL: &str = "a list of edges has no model to silence parts of";
 
+/// Series of interventions that disable parts in another way than silencing heads.
+pub const ORTHOGONAL: [&str; 6] = [
+    "uniform-top-5",
+    "uniform-top-10",
+    "uniform-random-10",
+    "mlp-selected-layer",
+    "mlp-band",
+    "mlp-random-layer",
+];
+
 /// What an analysis of ablations judges, and how.
 pub struct Bench {
     pub ablation: Ablation,

@@ -39,23 +39,26 @@ const VERSION: u32 = 4;
 /// The streams of what is drawn for ablations.
 const ABLATION: &str = "ablation";
 
+/// Writes the files of a stage and returns their paths inside the run folder.
+type Compute = fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>;
+
 /// A step whose files are stored.
 struct Stage {
     name: &'static str,
     /// The analyses that alone need it; it is for all where there are none.
     only_for: &'static [&'static str],
-    /// Writes its files and returns their paths inside the run folder.
-    compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
+    compute: Compute,
 }
 
 impl Stage {
-    const fn for_all(
-        name: &'static str,
-        compute: fn(&Workbench<'_>, &RunFolder) -> Result<Vec<String>>,
-    ) -> Self {
+    const fn for_all(name: &'static str, compute: Compute) -> Self {
+        Self::only_for(name, &[], compute)
+    }
+
+    const fn only_for(name: &'static str, only_for: &'static [&'static str], compute: Compute) -> Self {
         Self {
             name,
-            only_for: &[],
+            only_for,
             compute,
         }
     }
@@ -76,46 +79,28 @@ const STAGES: &[Stage] = &[
     Stage::for_all("features", |bench, run| bench.features(run)),
     Stage::for_all("responses", |bench, run| bench.responses(run)),
     Stage::for_all("guide-nulls", |bench, run| bench.guide_nulls(run)),
-    Stage {
-        name: "pseudo-screens",
-        only_for: &["perturbation-first"],
-        compute: |bench, run| bench.pseudo_screens(run),
-    },
-    Stage {
-        name: "parameter-grid",
-        only_for: &["parameter-sensitivity"],
-        compute: |bench, run| bench.parameter_grid(run),
-    },
-    Stage {
-        name: "value-edges",
-        only_for: &["value-weighted"],
-        compute: |bench, run| bench.value_edges(run),
-    },
-    Stage {
-        name: "heads",
-        only_for: analyses::OF_HEADS,
-        compute: |bench, run| bench.heads(run),
-    },
-    Stage {
-        name: "head-ranking",
-        only_for: analyses::OF_ABLATION,
-        compute: |bench, run| bench.head_ranking(run),
-    },
-    Stage {
-        name: "ablation",
-        only_for: analyses::OF_ABLATION,
-        compute: |bench, run| bench.ablation(run),
-    },
-    Stage {
-        name: "mediation",
-        only_for: &["mediation-bias"],
-        compute: |bench, run| bench.mediation(run),
-    },
-    Stage {
-        name: "knock-out",
-        only_for: &["condition-specific"],
-        compute: |bench, run| bench.knock_out(run),
-    },
+    Stage::only_for("pseudo-screens", &["perturbation-first"], |bench, run| {
+        bench.pseudo_screens(run)
+    }),
+    Stage::only_for("parameter-grid", &["parameter-sensitivity"], |bench, run| {
+        bench.parameter_grid(run)
+    }),
+    Stage::only_for("value-edges", &["value-weighted"], |bench, run| {
+        bench.value_edges(run)
+    }),
+    Stage::only_for("heads", analyses::OF_HEADS, |bench, run| bench.heads(run)),
+    Stage::only_for("head-ranking", analyses::OF_ABLATION, |bench, run| {
+        bench.head_ranking(run)
+    }),
+    Stage::only_for("ablation", analyses::OF_ABLATION, |bench, run| {
+        bench.ablation(run)
+    }),
+    Stage::only_for("mediation", &["mediation-bias"], |bench, run| {
+        bench.mediation(run)
+    }),
+    Stage::only_for("knock-out", &["condition-specific"], |bench, run| {
+        bench.knock_out(run)
+    }),
 ];
 /// Cells that are timed for an estimate.
 const SAMPLE: usize = 4;
