@@ -198,24 +198,7 @@ impl NodeBootstrap {
                 rho(row).unwrap_or(0.0)
             })
             .collect();
-        let n = replicates.len();
-        let share = |beyond: &dyn Fn(f64) -> bool| {
-            let count = replicates.iter().filter(|&&rho| beyond(rho)).count();
-            (1 + count) as f64 / (1 + n) as f64
-        };
-        let p = 2.0 * share(&|rho| rho <= 0.0).min(share(&|rho| rho >= 0.0));
-        Ok(TestResult {
-            method,
-            alternative: Alternative::TwoSided,
-            statistic: observed,
-            p: PValue::new(p.min(1.0)),
-            sides: None,
-            effect: observed,
-            effect_kind: EffectKind::Correlation,
-            ci: Some(percentile_interval(replicates, CONFIDENCE)),
-            n: columns.len(),
-            n_unit: "values",
-        })
+        Ok(resampled_correlation(method, observed, replicates, columns.len()))
     }
 
     /// 95 % percentile interval of the estimate at `column`.
@@ -237,7 +220,35 @@ impl NodeBootstrap {
     }
 }
 
-fn rank_correlation(a: &[f64], b: &[f64]) -> Result<f64, Error> {
+/// A correlation of `n` values with what it came to in resamples: p = 2 min of the shares of resamples in which it is not positive, or
+/// not negative, each counted with the sample itself; the interval is the percentile one.
+pub(crate) fn resampled_correlation(
+    method: &'static str,
+    observed: f64,
+    replicates: Vec<f64>,
+    n: usize,
+) -> TestResult {
+    let share = |beyond: fn(f64) -> bool| {
+        let count = replicates.iter().filter(|&&rho| beyond(rho)).count();
+        (1 + count) as f64 / (1 + replicates.len()) as f64
+    };
+    let p = 2.0 * share(|rho| rho <= 0.0).min(share(|rho| rho >= 0.0));
+    TestResult {
+        method,
+        alternative: Alternative::TwoSided,
+        statistic: observed,
+        p: PValue::new(p.min(1.0)),
+        sides: None,
+        effect: observed,
+        effect_kind: EffectKind::Correlation,
+        ci: Some(percentile_interval(replicates, CONFIDENCE)),
+        n,
+        n_unit: "values",
+    }
+}
+
+/// Spearman's correlation.
+pub(crate) fn rank_correlation(a: &[f64], b: &[f64]) -> Result<f64, Error> {
     let centred = |values: &[f64]| -> Result<Vec<f64>, Error> {
         let mean = (values.len() as f64 + 1.0) / 2.0;
         Ok(mid_ranks(values)?.into_iter().map(|rank| rank - mean).collect())
