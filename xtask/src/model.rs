@@ -252,21 +252,21 @@ impl Reader {
         })
     }
 
-    /// Adds cells to the sums of the group that `group` has for the rows of the counts that they come from; cells without a
+    /// Adds cells to the sums of the groups that `groups` has for the rows of the counts that they come from; cells without a
     /// group are passed over.
-    pub fn add(
+    pub fn add<G: IntoIterator<Item = usize>>(
         &self,
         sums: &mut [AttentionSums],
         cells: &Cells,
-        group: impl Fn(usize) -> Option<usize>,
+        groups: impl Fn(usize) -> G,
         progress: impl Fn(usize) + Sync,
     ) -> Result<()> {
         match (self, cells) {
             (Self::Geneformer { model, .. }, Cells::Ranked(cells)) => {
-                add_longest_first(sums, &**model, cells, group, progress)?;
+                add_longest_first(sums, &**model, cells, groups, progress)?;
             }
             (Self::ScGpt { model, .. }, Cells::Valued(cells)) => {
-                add_longest_first(sums, &**model, cells, group, progress)?;
+                add_longest_first(sums, &**model, cells, groups, progress)?;
             }
             _ => unreachable!("cells that this reader made"),
         }
@@ -345,21 +345,23 @@ impl Reader {
 }
 
 /// Long cells first, so that no thread begins one when the others have finished.
-fn add_longest_first<M: Transformer>(
+fn add_longest_first<M: Transformer, G: IntoIterator<Item = usize>>(
     sums: &mut [AttentionSums],
     model: &M,
     cells: &[M::Cell],
-    group: impl Fn(usize) -> Option<usize>,
+    groups: impl Fn(usize) -> G,
     progress: impl Fn(usize) + Sync,
 ) -> Result<(), Error>
 where
     M::Cell: Sync,
 {
-    // Chosen before they are handed to threads, so that `group` may look at anything.
+    // Chosen before they are handed to threads, so that `groups` may look at anything.
     let grouped = cells
         .iter()
-        .filter_map(|cell| Some((group(cell.as_ref().cell)?, cell)));
-    let mut chosen: Vec<(usize, &M::Cell)> = grouped.collect();
+        .map(|cell| (groups(cell.as_ref().cell).into_iter().collect(), cell));
+    let mut chosen: Vec<(Vec<usize>, &M::Cell)> = grouped
+        .filter(|(groups, _): &(Vec<usize>, _)| !groups.is_empty())
+        .collect();
     chosen.sort_by_key(|(_, cell)| std::cmp::Reverse(cell.as_ref().tokens.len()));
     add_by_group(sums, model, &Interventions::none(), chosen, progress)
 }

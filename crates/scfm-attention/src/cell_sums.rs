@@ -79,7 +79,7 @@ impl Places {
 /// Adds the scores of one cell to sums as the encoder shows them.
 pub(crate) struct CellSums<'a> {
     cell: usize,
-    slots: &'a [Slot],
+    slots: Vec<&'a Slot>,
     n_layers: usize,
     n_heads: usize,
     places: &'a Places,
@@ -96,7 +96,7 @@ pub(crate) struct CellSums<'a> {
 impl<'a> CellSums<'a> {
     pub(crate) fn new(
         cell: usize,
-        slots: &'a [Slot],
+        slots: Vec<&'a Slot>,
         (n_layers, n_heads): (usize, usize),
         places: &'a Places,
     ) -> Self {
@@ -125,7 +125,11 @@ impl<'a> CellSums<'a> {
         let wanted = |edge: ModelEdge| {
             edge.layer.is_none_or(|of| of == layer) && edge.head == head && measures.contains(&edge.measure)
         };
-        self.slots.iter().filter(|slot| wanted(slot.edge)).collect()
+        self.slots
+            .iter()
+            .copied()
+            .filter(|slot| wanted(slot.edge))
+            .collect()
     }
 
     fn attention(&mut self, layer: Layer, block: &AttentionBlock<'_>) {

@@ -185,7 +185,7 @@ impl AttentionSums {
     where
         C: IntoIterator<Item: Borrow<M::Cell>, IntoIter: Send>,
     {
-        let cells = cells.into_iter().map(|cell| (0, cell));
+        let cells = cells.into_iter().map(|cell| ([0], cell));
         add_by_group(std::slice::from_mut(self), model, interventions, cells, progress)
     }
 
@@ -213,32 +213,6 @@ impl AttentionSums {
                 row[key] += 1;
             }
         }
-    }
-
-    fn add_cell<M: Transformer>(
-        &self,
-        model: &M,
-        interventions: &Interventions,
-        cell_of_model: &M::Cell,
-        positions: &(Vec<Option<u32>>, Vec<Option<u32>>),
-    ) -> Result<(), Error> {
-        let cell: &TokenisedCell = cell_of_model.as_ref();
-        let places = Places::new(cell, positions);
-        // Also a cell without a pair is looked at: whether the model can read it should not depend on the panel.
-        let hidden = model.embed(cell_of_model)?;
-        if places.is_empty() {
-            return Ok(());
-        }
-        self.count(&places);
-        let order: Vec<u32> = places.order.iter().map(|&place| place as u32).collect();
-        let hidden = hidden.index_select(&Tensor::new(order, hidden.device())?, 0)?;
-        let interventions = interventions.reordered(&places.order)?;
-        let last_places = places.needed(self.edges().map(|edge| edge.measure));
-        let mut sums = CellSums::new(cell.cell, &self.slots, (self.n_layers, self.n_heads), &places);
-        model
-            .encoder()
-            .observe(hidden, &interventions, &last_places, &mut sums)?;
-        sums.finish()
     }
 
     /// Adds the sums over other cells.
@@ -343,15 +317,16 @@ impl AttentionSums {
     }
 }
 
-/// Adds the scores of cells to the sums of the group that each belongs to, by its index in `sums`, while `interventions`
-/// are done to the model: groups are filled in one pass, in parallel across them.
+/// Adds the scores of cells to the sums of the groups that each belongs to, by their indices in `sums`, while `interventions`
+/// are done to the model: groups are filled in one pass, in parallel across them, and a cell of several groups, such as the
+/// strata of several clusterings, is computed once.
 ///
 /// # Errors
 /// As [`AttentionSums::add_under`].
 ///
 /// # Panics
-/// As there, and for a group that there are no sums of.
-pub fn add_by_group<M: Transformer, C, B>(
+/// As there, for a group that there are no sums of, and for sums over different panels or orientations.
+pub fn add_by_group<M: Transformer, C, G, B>(
     sums: &mut [AttentionSums],
     model: &M,
     interventions: &Interventions,
@@ -359,20 +334,29 @@ pub fn add_by_group<M: Transformer, C, B>(
     progress: impl Fn(usize) + Sync,
 ) -> Result<(), Error>
 where
-    C: IntoIterator<Item = (usize, B), IntoIter: Send>,
+    C: IntoIterator<Item = (G, B), IntoIter: Send>,
+    G: AsRef<[usize]>,
     B: Borrow<M::Cell>,
 {
     let (n_layers, n_heads) = (model.n_layers(), model.n_heads());
     interventions.check(n_layers, n_heads)?;
-    let mut positions = Vec::new();
+    let Some(first) = sums.first() else {
+        return Ok(());
+    };
     for sums in &*sums {
         assert_eq!(
             (n_layers, n_heads),
             (sums.n_layers, sums.n_heads),
             "sums for this model"
         );
-        positions.push(sums.positions(model.n_tokens()));
+        assert!(
+            sums.sources == first.sources
+                && sums.targets == first.targets
+                && sums.orientation == first.orientation,
+            "groups over the same panels"
+        );
     }
+    let positions = first.positions(model.n_tokens());
 
     let cells = Mutex::new(cells.into_iter().enumerate());
     let failure: Mutex<Option<(usize, Error)>> = Mutex::new(None);
@@ -381,12 +365,15 @@ where
     let next = || cells.lock().expect("no thread panicked").next();
     let worker = || {
         while !failed.load(Ordering::Relaxed) {
-            let Some((index, (group, cell))) = next() else {
+            let Some((index, (groups, cell))) = next() else {
                 break;
             };
-            match sums[group].add_cell(model, interventions, cell.borrow(), &positions[group]) {
+            let of_cell: Vec<&AttentionSums> = groups.as_ref().iter().map(|&group| &sums[group]).collect();
+            match add_cell(&of_cell, model, interventions, cell.borrow(), &positions) {
                 Ok(()) => {
-                    done_of_groups[group].fetch_add(1, Ordering::Relaxed);
+                    for &group in groups.as_ref() {
+                        done_of_groups[group].fetch_add(1, Ordering::Relaxed);
+                    }
                     progress(done.fetch_add(1, Ordering::Relaxed) + 1);
                 }
                 Err(error) => {
@@ -413,6 +400,34 @@ where
             Ok(())
         }
     }
+}
+
+/// Adds a cell to several sums over the same panels.
+fn add_cell<M: Transformer>(
+    sums: &[&AttentionSums],
+    model: &M,
+    interventions: &Interventions,
+    cell_of_model: &M::Cell,
+    positions: &(Vec<Option<u32>>, Vec<Option<u32>>),
+) -> Result<(), Error> {
+    let cell: &TokenisedCell = cell_of_model.as_ref();
+    let places = Places::new(cell, positions);
+    // Also a cell without a pair is looked at: whether the model can read it should not depend on the panel.
+    let hidden = model.embed(cell_of_model)?;
+    if places.is_empty() {
+        return Ok(());
+    }
+    sums.iter().for_each(|sums| sums.count(&places));
+    let order: Vec<u32> = places.order.iter().map(|&place| place as u32).collect();
+    let hidden = hidden.index_select(&Tensor::new(order, hidden.device())?, 0)?;
+    let interventions = interventions.reordered(&places.order)?;
+    let slots: Vec<&Slot> = sums.iter().flat_map(|sums| &sums.slots).collect();
+    let last_places = places.needed(slots.iter().map(|slot| slot.edge.measure));
+    let mut sums = CellSums::new(cell.cell, slots, (model.n_layers(), model.n_heads()), &places);
+    model
+        .encoder()
+        .observe(hidden, &interventions, &last_places, &mut sums)?;
+    sums.finish()
 }
 
 /// Attention edges of `cells` between two panels, one for each layer: [`AttentionSums`] made, filled and divided.

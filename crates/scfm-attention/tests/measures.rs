@@ -291,8 +291,15 @@ fn groups_are_what_their_cells_alone_give_and_add_up_to_the_whole() {
         ModelEdge::of_layer(Measure::ValueCosine, Layer(2)),
     ];
     let empty = || AttentionSums::of(&model, edges, panel(), panel(), Orientation::Key).unwrap();
-    let mut groups = vec![empty(), empty(), empty()];
-    let grouped = cells.iter().map(|cell| (cell.cell % 3, cell));
+    // Every cell is in one of three groups, and those of even number are in another one too.
+    let mut groups = vec![empty(), empty(), empty(), empty()];
+    let grouped = cells.iter().map(|cell| {
+        let even = (cell.cell % 2 == 0).then_some(3);
+        (
+            std::iter::once(cell.cell % 3).chain(even).collect::<Vec<_>>(),
+            cell,
+        )
+    });
     add_by_group(&mut groups, &model, &Interventions::none(), grouped, |_| ()).unwrap();
     let alone = |wanted: &dyn Fn(usize) -> bool| {
         let mut sums = empty();
@@ -307,6 +314,7 @@ fn groups_are_what_their_cells_alone_give_and_add_up_to_the_whole() {
             assert_eq!(a.sums(edge), b.sums(edge));
         }
     };
+    same(&groups.pop().unwrap(), &alone(&|cell| cell % 2 == 0));
     for (group, sums) in groups.iter().enumerate() {
         same(sums, &alone(&|cell| cell % 3 == group));
     }
