@@ -28,6 +28,11 @@ pub struct Conclusion {
 
 /// Runs the chosen analyses over the stored stages and writes registry, verdict and report.
 pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Result<Conclusion> {
+    close(run, record, find(run, record, progress)?)
+}
+
+/// Runs the chosen analyses over the stored stages.
+pub fn find(run: &RunFolder, record: &RunRecord, progress: Progress) -> Result<Findings> {
     let plan = Plan::embedded();
     let evidence = Evidence::read(run, record)?;
     let mut registry = Registry::declare(plan, &record.context.name);
@@ -100,17 +105,12 @@ pub fn conclude(run: &RunFolder, record: &RunRecord, progress: Progress) -> Resu
         let file = names::edges(EdgeKind::attention(Layer(record.layer)));
         of_screen.extend(fingerprint::facts(&run.file(&file))?);
     }
-    let meta = meta(record, of_screen);
-    close(
-        run,
-        record,
-        Findings {
-            registry,
-            sections,
-            ledger,
-            meta,
-        },
-    )
+    Ok(Findings {
+        registry,
+        sections,
+        ledger,
+        meta: meta(record, of_screen),
+    })
 }
 
 /// What the analyses of a run found, before any correction.

@@ -94,6 +94,11 @@ impl RunFolder {
         }
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Path of a file inside the folder.
     pub fn file(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.path.join(relative)

@@ -6,9 +6,6 @@ use scfm_core::{Column, Panel, Seeds, Table};
 use crate::network::{Network, NetworkParams, Sign};
 use crate::{Error, draw, error::check};
 
-/// Transcription factors are expressed less than other genes: this much on the log scale.
-const TF_ABUNDANCE: f64 = -0.4;
-
 /// Abundances, in units of their median, level off here. In a panel of some hundred genes a gene of the full
 /// log-normal tail would take so large a share of a cell's counts that its own changes would move everybody's share.
 const ABUNDANCE_CEILING: f64 = 15.0;
@@ -42,6 +39,8 @@ pub struct WorldParams {
     pub network: NetworkParams,
     /// SD over genes of log abundance, but that the most abundant level off.
     pub abundance_sd: f64,
+    /// By how much transcription factors are expressed more than other genes, on the log scale: by less in cells.
+    pub tf_abundance: f64,
     /// Share of genes whose abundance differs in a cell state, and the SD of the log difference.
     pub state_shift: (f64, f64),
     /// Number of programmes that move genes together without any regulation between them, such as the cell cycle.
@@ -67,6 +66,7 @@ impl WorldParams {
             n_states: 3,
             network: NetworkParams::default(),
             abundance_sd: 2.0,
+            tf_abundance: -0.4,
             state_shift: (0.3, 0.4),
             n_programmes: 2,
             programme: (0.3, 0.4),
@@ -81,6 +81,7 @@ impl WorldParams {
         check("n_tfs", self.n_tfs as f64, 1.0, self.n_genes as f64 - 1.0)?;
         check("n_states", self.n_states as f64, 1.0, 1e3)?;
         check("abundance_sd", self.abundance_sd, 0.0, 5.0)?;
+        check("tf_abundance", self.tf_abundance, -10.0, 10.0)?;
         check("n_programmes", self.n_programmes as f64, 0.0, 1e3)?;
         check("tf_noise", self.tf_noise, 0.0, 5.0)?;
         check("dispersion.0", self.dispersion.0, 0.0, 100.0)?;
@@ -155,7 +156,7 @@ impl World {
             .map(|&tf| {
                 let normal = correlation.sqrt() * draw::normal(rng)
                     + (1.0 - correlation).sqrt() * draw::normal(own_rng);
-                let log = params.abundance_sd * normal + if tf { TF_ABUNDANCE } else { 0.0 };
+                let log = params.abundance_sd * normal + if tf { params.tf_abundance } else { 0.0 };
                 let weight = libm::exp(log);
                 weight / (1.0 + weight / ABUNDANCE_CEILING)
             })

@@ -97,6 +97,29 @@ pub struct Finished {
 /// Computes the stages that are missing, runs the analyses, writes and prints the conclusions. Returns nothing where the
 /// run was only estimated.
 pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Result<Option<Finished>> {
+    let Some((run, record)) = prepare(inputs, order, progress)? else {
+        return Ok(None);
+    };
+    let Conclusion {
+        verdict,
+        correction,
+        n_not_run,
+    } = conclude(&run, &record, progress)?;
+    println!("{verdict}");
+    println!("{correction}");
+    println!("report: {}", run.file("report.html").display());
+    Ok(Some(Finished {
+        folder: run.path().to_owned(),
+        n_not_run,
+    }))
+}
+
+/// Computes the stages that are missing. Returns nothing where the run was only estimated.
+pub fn prepare(
+    inputs: &Inputs,
+    order: &Order<'_>,
+    progress: Progress,
+) -> Result<Option<(RunFolder, RunRecord)>> {
     let bench = Workbench::open(
         inputs,
         Seeds::new(order.seed),
@@ -128,7 +151,7 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
         bench.estimate(&RunFolder::peek(path, order.resume), &key, &order.chosen)?;
         return Ok(None);
     }
-    let run = RunFolder::create(path.clone(), order.resume)?;
+    let run = RunFolder::create(path, order.resume)?;
     let (n_layers, n_heads) = bench.source.depth();
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -153,17 +176,5 @@ pub fn carry_out(inputs: &Inputs, order: &Order<'_>, progress: Progress) -> Resu
     record.write(&run.file(record::FILE))?;
     reference_files::store(&inputs.references, &run)?;
     bench.compute(&run, &key, &order.chosen)?;
-
-    let Conclusion {
-        verdict,
-        correction,
-        n_not_run,
-    } = conclude(&run, &record, progress)?;
-    println!("{verdict}");
-    println!("{correction}");
-    println!("report: {}", run.file("report.html").display());
-    Ok(Some(Finished {
-        folder: path,
-        n_not_run,
-    }))
+    Ok(Some((run, record)))
 }
