@@ -43,6 +43,7 @@
 //! assert!(figure.svg().starts_with("<svg"));
 //! ```
 
+mod calibration;
 mod comparison;
 mod corrected;
 mod criteria;
@@ -58,14 +59,15 @@ mod statements;
 mod testing;
 mod verdict;
 
+pub use calibration::{CalibratedTest, CalibratedVerdict, Calibration, Rejections};
 pub use comparison::{Compared, ComparedRow, Comparison, Found};
 pub use corrected::{CorrectedRegistry, Row};
 pub use error::Error;
 pub use families::{Correction, FamilyCount};
 pub use figure::{
     AurocBar, CovariateBalance, Curve, DosePoint, DoseSeries, Effect, Figure, LayerAuroc, LayerProfile,
-    Measure, NamedPoint, Scale, ScoreSet, auroc_bars, auroc_distributions, balance_plot, curves,
-    dose_response, forest, layer_profile, layer_profiles, named_points, pair_density,
+    Measure, NamedPoint, PointGroup, Scale, ScoreSet, auroc_bars, auroc_distributions, balance_plot, curves,
+    dose_response, forest, layer_profile, layer_profiles, named_points, pair_density, scatter,
 };
 pub use plan::{Alternative, Family, Kind, Need, Plan, PlannedAnalysis, PlannedTest, World};
 pub use registry::{Estimate, Measured, Outcome, Registry};

@@ -13,6 +13,7 @@ mod dose_response;
 mod forest;
 mod named_points;
 mod profile;
+mod scatter;
 
 pub use axis::{Measure, Scale};
 pub use balance::{CovariateBalance, balance_plot};
@@ -24,6 +25,7 @@ pub use dose_response::{DosePoint, DoseSeries, dose_response};
 pub use forest::{Effect, forest};
 pub use named_points::{NamedPoint, named_points};
 pub use profile::{LayerAuroc, LayerProfile, layer_profile, layer_profiles};
+pub use scatter::{PointGroup, scatter};
 
 use maud::{Markup, html};
 

@@ -1,10 +1,12 @@
 //! The report: one HTML file that needs no network.
 
 mod analyses;
+mod calibration;
 mod comparison;
 mod page;
 mod tables;
 
+pub(crate) use calibration::calibration_page;
 pub(crate) use comparison::comparison_page;
 use scfm_core::{Ledger, Table};
 

@@ -2,7 +2,7 @@ use maud::{Markup, html};
 use scfm_core::{Column, Table};
 
 use crate::number::{count, interval, p_value, significant};
-use crate::{Family, Measured, Outcome, Row};
+use crate::{Calibration, Family, Measured, Outcome, Row};
 
 /// More rows than this hide what a reader came for; the run folder holds them all.
 const MOST_ROWS: usize = 200;
@@ -87,6 +87,7 @@ fn registry_row(row: &Row, full: bool) -> Markup {
                 span.test { (if full { &planned.id } else { short(&planned.id) }) }
                 (family(planned.family))
                 span.hypothesis { (planned.hypothesis) }
+                (trial(&planned.id))
                 @if full {
                     @let measured = row.measured();
                     span.hypothesis { "method: " (measured.map_or(&planned.method, |m| &m.method)) }
@@ -98,6 +99,17 @@ fn registry_row(row: &Row, full: bool) -> Markup {
                 None => td colspan="5" { span.muted { (status(&row.outcome)) ": " (row.reason().unwrap_or_default()) } },
             }
             td { (planned.published.as_deref().unwrap_or_default()) }
+        }
+    }
+}
+
+/// How often the test rejects where nothing is there, as far as it was tried.
+fn trial(id: &str) -> Markup {
+    html! {
+        @if let Some(null) = Calibration::embedded().null_of(id) {
+            span.hypothesis {
+                "rejected " (significant(100.0 * null.rate())) " % of " (null.ran) " " (null.world) " worlds"
+            }
         }
     }
 }

@@ -1,0 +1,251 @@
+use std::sync::OnceLock;
+
+use scfm_core::{Column, Table};
+use scfm_stats::{Alternative, Interval, binomial_test, holm, wilson};
+use serde::{Deserialize, Serialize};
+
+use crate::report::calibration_page;
+
+/// The rate at which a test of level 5 % may reject where its null hypothesis holds.
+pub const LEVEL: f64 = 0.05;
+
+/// How the tests and the verdict did on simulated worlds whose truth is known.
+///
+/// The summary of one such trial is part of the program; reports say beside each test how often it rejected where its null
+/// hypothesis holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// What was simulated and how, in the order in which it is shown.
+    #[serde(default)]
+    pub facts: Vec<(String, String)>,
+    /// The tests, in the order of the plan.
+    #[serde(default, rename = "test")]
+    pub tests: Vec<CalibratedTest>,
+    /// The criteria of the verdict and the verdict itself in each kind of world.
+    #[serde(default, rename = "verdict")]
+    pub verdicts: Vec<CalibratedVerdict>,
+}
+
+/// How often one test rejected at 5 %.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibratedTest {
+    /// The test.
+    pub id: String,
+    /// In the worlds where its null hypothesis holds.
+    pub null: Option<Rejections>,
+    /// In the worlds where it does not, at growing strength; strengths are in percent of the stated one.
+    #[serde(default)]
+    pub alternative: Vec<Rejections>,
+}
+
+/// How often a test rejected at 5 % in the worlds of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejections {
+    /// The kind of world, `no-signal`.
+    pub world: String,
+    /// How strongly the world has what it is named after, in percent.
+    pub strength: u32,
+    /// Worlds in which the test had a p-value.
+    pub ran: u64,
+    /// Among them, those in which it was at most 0.05.
+    pub rejected: u64,
+    /// Worlds in which the test was planned and had no value.
+    pub undefined: u64,
+}
+
+/// What the verdict or one of its criteria said in the worlds of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibratedVerdict {
+    /// The kind of world.
+    pub world: String,
+    /// Its strength, in percent.
+    pub strength: u32,
+    /// The criterion, `a`; empty for the verdict.
+    pub criterion: String,
+    /// Worlds in which it passed.
+    pub pass: u64,
+    /// Worlds in which it failed.
+    pub fail: u64,
+    /// Worlds in which it was left undecided.
+    pub undecided: u64,
+}
+
+impl Rejections {
+    /// Share of the worlds with a p-value in which the test rejected.
+    pub fn rate(&self) -> f64 {
+        self.rejected as f64 / self.ran as f64
+    }
+
+    /// The Wilson interval of that share at 95 %; none without a p-value.
+    pub fn interval(&self) -> Option<Interval> {
+        wilson(self.rejected, self.ran, 0.95).ok()
+    }
+
+    /// p of so many rejections or more, were the test of its level: exact binomial, one-sided.
+    fn p_above_level(&self) -> Option<f64> {
+        let test = binomial_test(self.rejected, self.ran, LEVEL).ok()?;
+        Some(test.against(Alternative::Greater).ok()?.p.p())
+    }
+}
+
+impl CalibratedVerdict {
+    /// Worlds of the kind.
+    pub fn worlds(&self) -> u64 {
+        self.pass + self.fail + self.undecided
+    }
+}
+
+impl Calibration {
+    /// The trial that this version of the program was put to.
+    pub fn embedded() -> &'static Self {
+        static EMBEDDED: OnceLock<Calibration> = OnceLock::new();
+        EMBEDDED.get_or_init(|| {
+            toml::from_str(include_str!("calibration.toml")).expect("the summary is checked by a test")
+        })
+    }
+
+    /// The test of that id.
+    pub fn test(&self, id: &str) -> Option<&CalibratedTest> {
+        self.tests.iter().find(|test| test.id == id)
+    }
+
+    /// How often a test rejected where its null hypothesis holds.
+    pub fn null_of(&self, id: &str) -> Option<&Rejections> {
+        self.test(id)?.null.as_ref().filter(|null| null.ran > 0)
+    }
+
+    /// The tests that reject more often than they may where their null hypothesis holds, by Holm's procedure over all tests that
+    /// were tried.
+    pub fn above_level(&self) -> Vec<&CalibratedTest> {
+        let (tests, p): (Vec<&CalibratedTest>, Vec<f64>) = self
+            .tests
+            .iter()
+            .filter_map(|test| Some((test, test.null.as_ref()?.p_above_level()?)))
+            .unzip();
+        let corrected = holm(&p);
+        tests
+            .into_iter()
+            .zip(corrected)
+            .filter(|(_, p)| *p <= LEVEL)
+            .map(|(test, _)| test)
+            .collect()
+    }
+
+    /// A row for each test and kind of world: `test, holds, world, strength, ran, rejected, undefined, rate, low, high`, where
+    /// `holds` says which hypothesis holds there, `H0` or `H1`.
+    pub fn to_table(&self) -> Table {
+        let rows: Vec<(&str, &str, &Rejections)> = self
+            .tests
+            .iter()
+            .flat_map(|test| {
+                let null = test.null.iter().map(|it| ("H0", it));
+                let alternative = test.alternative.iter().map(|it| ("H1", it));
+                null.chain(alternative)
+                    .map(|(holds, it)| (test.id.as_str(), holds, it))
+            })
+            .collect();
+        let text = |of: fn(&(&str, &str, &Rejections)) -> String| Column::text(rows.iter().map(of));
+        let count = |of: fn(&Rejections) -> u64| Column::counts(rows.iter().map(|row| of(row.2) as usize));
+        let number = |of: fn(&Rejections) -> f64| Column::numbers(rows.iter().map(|row| of(row.2)));
+        let columns = [
+            ("test", text(|row| row.0.to_owned())),
+            ("holds", text(|row| row.1.to_owned())),
+            ("world", text(|row| row.2.world.clone())),
+            ("strength", count(|it| u64::from(it.strength))),
+            ("ran", count(|it| it.ran)),
+            ("rejected", count(|it| it.rejected)),
+            ("undefined", count(|it| it.undefined)),
+            ("rate", number(Rejections::rate)),
+            ("low", number(|it| it.interval().map_or(f64::NAN, |ci| ci.low))),
+            ("high", number(|it| it.interval().map_or(f64::NAN, |ci| ci.high))),
+        ];
+        columns
+            .into_iter()
+            .fold(Table::new(rows.len()), |table, (name, column)| {
+                table
+                    .with(name, column)
+                    .expect("the names differ and each column has a value per row")
+            })
+    }
+
+    /// The page that shows it, one HTML file without network.
+    pub fn render(&self) -> String {
+        calibration_page(self).into_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Plan;
+
+    fn rejections(ran: u64, rejected: u64) -> Rejections {
+        Rejections {
+            world: "no-signal".to_owned(),
+            strength: 100,
+            ran,
+            rejected,
+            undefined: 0,
+        }
+    }
+
+    fn trial(nulls: &[(u64, u64)]) -> Calibration {
+        let tests = nulls
+            .iter()
+            .enumerate()
+            .map(|(i, &(ran, rejected))| CalibratedTest {
+                id: format!("perturbation-first/{i}"),
+                null: Some(rejections(ran, rejected)),
+                alternative: vec![rejections(ran, ran)],
+            });
+        Calibration {
+            tests: tests.collect(),
+            ..Calibration::default()
+        }
+    }
+
+    #[test]
+    fn a_test_above_its_level_is_named_and_one_at_it_is_not() {
+        let trial = trial(&[(400, 20), (400, 60), (400, 26), (0, 0)]);
+        let above: Vec<&str> = trial.above_level().iter().map(|test| test.id.as_str()).collect();
+        assert_eq!(above, ["perturbation-first/1"]);
+    }
+
+    #[test]
+    fn more_tests_ask_more_of_each() {
+        // 31 of 400 has p = 0.013 by itself.
+        assert_eq!(trial(&[(400, 31)]).above_level().len(), 1);
+        assert_eq!(
+            trial(&[(400, 31), (400, 20), (400, 20), (400, 20)])
+                .above_level()
+                .len(),
+            0
+        );
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each_kind_of_world() {
+        let table = trial(&[(400, 20), (0, 0)]).to_table();
+        assert_eq!(table.n_rows(), 4);
+        assert_eq!(table.column("rate").unwrap().display(0), "0.05");
+        assert_eq!(table.column("rate").unwrap().display(2), "", "no world, no rate");
+    }
+
+    #[test]
+    fn the_embedded_summary_names_planned_tests_and_none_is_above_its_level() {
+        let embedded = Calibration::embedded();
+        for test in &embedded.tests {
+            assert!(
+                Plan::embedded().tests().any(|planned| planned.id == test.id),
+                "{}",
+                test.id
+            );
+        }
+        let above = embedded.above_level();
+        assert!(above.is_empty(), "{above:?}");
+    }
+}

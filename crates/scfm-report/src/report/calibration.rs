@@ -1,0 +1,151 @@
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::page::head;
+use super::tables::data_table;
+use crate::calibration::LEVEL;
+use crate::{Calibration, Curve, Effect, curves, forest};
+
+/// Tests that say each criterion of the verdict, whose power is drawn.
+const DRAWN: [&str; 7] = [
+    "perturbation-first/attention-vs-correlation",
+    "gene-baselines/variance-vs-attention",
+    "incremental-value/delta-attention",
+    "hard-generalisation/delta-trees-joint",
+    "residualisation/residual-attention",
+    "degree-null/curveball",
+    "ablation-dose/trend",
+];
+
+/// The page of a trial on simulated worlds.
+pub(crate) fn calibration_page(calibration: &Calibration) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head("the battery on trial"))
+            body {
+                a.skip href="#verdicts" { "Skip to the verdicts" }
+                nav aria-label="Contents" {
+                    p.brand { "scfm-audit" }
+                    ol {
+                        li { a href="#verdicts" { "Verdicts" } }
+                        li { a href="#level" { "Where the null hypothesis holds" } }
+                        li { a href="#power" { "Power" } }
+                        li { a href="#all" { "All tests" } }
+                    }
+                }
+                main {
+                    header {
+                        p.kicker { "How often is the battery wrong?" }
+                        h1 { "The battery on worlds whose truth is known" }
+                        p.banner role="note" { "Simulated data: nothing here is biology." }
+                        dl.facts {
+                            @for (name, value) in &calibration.facts { div { dt { (name) } dd { (value) } } }
+                        }
+                    }
+                    (verdicts(calibration))
+                    (level(calibration))
+                    (power(calibration))
+                    section id="all" {
+                        h2 { "All tests" }
+                        (data_table("Rejections at p ≤ 0.05. Click a heading to sort.", &calibration.to_table()))
+                    }
+                }
+                script { (PreEscaped(include_str!("report.js"))) }
+            }
+        }
+    }
+}
+
+fn verdicts(calibration: &Calibration) -> Markup {
+    html! {
+        section id="verdicts" {
+            h2 { "Verdicts" }
+            p { "What the verdict and its criteria said of the networks of each kind of world. It must fail all but the regulatory one." }
+            div.scroll {
+                table {
+                    thead { tr {
+                        th scope="col" { "world" }
+                        th scope="col" { "strength" }
+                        th scope="col" { "judged by" }
+                        th scope="col" { "pass" }
+                        th scope="col" { "fail" }
+                        th scope="col" { "undecided" }
+                    } }
+                    tbody { @for row in &calibration.verdicts { tr {
+                        th scope="row" { (row.world) }
+                        td.number { (row.strength) " %" }
+                        td { @if row.criterion.is_empty() { strong { "verdict" } } @else { "(" (row.criterion) ")" } }
+                        td.number { (row.pass) }
+                        td.number { (row.fail) }
+                        td.number { (row.undecided) }
+                    } } }
+                }
+            }
+        }
+    }
+}
+
+fn level(calibration: &Calibration) -> Markup {
+    let above = calibration.above_level();
+    let effects: Vec<Effect> = calibration
+        .tests
+        .iter()
+        .filter_map(|test| {
+            let null = test.null.as_ref().filter(|null| null.ran > 0)?;
+            let interval = null.interval()?;
+            Some(Effect {
+                name: test.id.clone(),
+                estimate: null.rate() - LEVEL,
+                ci: Some(scfm_stats::Interval {
+                    low: interval.low - LEVEL,
+                    high: interval.high - LEVEL,
+                    ..interval
+                }),
+            })
+        })
+        .collect();
+    html! {
+        section id="level" {
+            h2 { "Where the null hypothesis holds" }
+            p {
+                @if above.is_empty() {
+                    "No test rejects more than 5 % of the worlds in which its null hypothesis holds, as far as can be told (exact \
+                     binomial tests, Holm over all tests)."
+                } @else {
+                    (above.len()) " tests reject more often than 5 % (exact binomial tests, Holm over all tests): "
+                    @for (i, test) in above.iter().enumerate() { @if i > 0 { ", " } (test.id) }
+                    "."
+                }
+            }
+            figure {
+                (PreEscaped(forest(&effects, "rejection rate − 0.05", None).svg().to_owned()))
+                figcaption { "Rejections at p ≤ 0.05 in the world where the null hypothesis of the test holds, with Wilson intervals" }
+            }
+        }
+    }
+}
+
+fn power(calibration: &Calibration) -> Markup {
+    let drawn: Vec<Curve<'_>> = DRAWN
+        .iter()
+        .filter_map(|id| calibration.test(id))
+        .map(|test| Curve {
+            name: test.id.split_once('/').map_or(&test.id, |(_, name)| name),
+            points: test
+                .alternative
+                .iter()
+                .filter(|it| it.ran > 0)
+                .map(|it| (f64::from(it.strength), it.rate()))
+                .collect(),
+        })
+        .collect();
+    html! {
+        section id="power" {
+            h2 { "Power" }
+            figure {
+                (PreEscaped(curves(&drawn, "strength of what is planted, %", "share rejected at 5 %").svg().to_owned()))
+                figcaption { "How often tests that the verdict rests on see what is there" }
+            }
+        }
+    }
+}
