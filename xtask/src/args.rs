@@ -8,6 +8,7 @@ use scfm_core::Orientation;
 use scfm_io::Regulators;
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Truth;
 use crate::edge_args::{EdgeArgs, Null};
 use crate::shard::Shard;
 
@@ -68,6 +69,11 @@ pub enum Command {
         after_help = "Example: cargo xtask init-model --size v1-10m --dictionaries geneformer_gc30M --out random-v1"
     )]
     InitModel(InitModelArgs),
+    /// Evaluate many simulated worlds whose truth is known: how often each test and the verdict are wrong
+    #[command(
+        after_help = "Example: cargo xtask calibrate --worlds 50\n\nA run that was interrupted goes on where it ended."
+    )]
+    Calibrate(CalibrateArgs),
     /// Run the benchmarks, or time the tasks of an audit side by side with Python
     #[command(after_help = "Example: cargo xtask bench --peers peers --python peers/venv/bin/python")]
     Bench(BenchArgs),
@@ -443,6 +449,28 @@ pub enum Scorer {
     Beeline,
     /// DREAM5: pairs of the gold standard, absent pairs share what is left
     Dream5,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// Worlds of each kind
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub worlds: usize,
+    /// Kinds of worlds: no-signal, gene-level, co-expression, regulatory [default: all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_enum)]
+    pub kinds: Vec<Truth>,
+    /// Further strengths of regulatory worlds, in percent of the stated one
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = [25, 50])]
+    pub strengths: Vec<u32>,
+    /// Where results are kept
+    #[arg(long, default_value = "calibration", value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Root seed of every world
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Write the summary that reports cite
+    #[arg(long)]
+    pub commit: bool,
 }
 
 #[derive(Debug, Args)]

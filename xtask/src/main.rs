@@ -5,6 +5,7 @@ mod altered;
 mod analyses;
 mod args;
 mod attention_workloads;
+mod calibration;
 mod commands;
 mod conclusion;
 mod context;
@@ -92,6 +93,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Report(args) => commands::report::run(args, progress)?,
         Command::Fixtures(args) => commands::fixtures::run(args, progress)?,
         Command::InitModel(args) => commands::init_model::run(args)?,
+        Command::Calibrate(args) => commands::calibrate::run(args, progress)?,
         Command::Bench(args) => commands::bench::run(args, progress)?,
         Command::Tidy => commands::tidy::run()?,
         Command::Ci => commands::ci::run()?,

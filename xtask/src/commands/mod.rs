@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod bench;
+pub mod calibrate;
 pub mod ci;
 pub mod evaluate;
 mod evaluate_all;

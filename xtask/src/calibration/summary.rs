@@ -1,0 +1,123 @@
+//! From what each world came to, to how often each test rejects.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use scfm_core::{Column, Table};
+use scfm_report::{CalibratedTest, CalibratedVerdict, Calibration, Plan, Rejections};
+
+use super::World;
+
+/// The p-value at which a test rejects, before any correction.
+const LEVEL: f64 = 0.05;
+/// Rows that say what the verdict came to.
+const VERDICT: &str = "verdict";
+
+/// What the worlds of one kind came to.
+#[derive(Default)]
+struct Kind {
+    /// By test: worlds with a p-value, rejections, worlds without a value.
+    tests: BTreeMap<String, (u64, u64, u64)>,
+    /// By criterion, empty for the verdict: passed, failed, undecided.
+    verdicts: BTreeMap<String, (u64, u64, u64)>,
+}
+
+/// Rates of rejection over worlds, each with the table that [`super::evaluate`] made of it.
+pub fn summarise<'a>(
+    judged: impl IntoIterator<Item = (&'a World, Table)>,
+    facts: Vec<(String, String)>,
+) -> Result<Calibration> {
+    // By truth and growing strength.
+    let mut kinds: BTreeMap<(&str, u32), Kind> = BTreeMap::new();
+    for (world, table) in judged {
+        kinds
+            .entry((world.truth.name(), world.strength))
+            .or_default()
+            .add(&table)?;
+    }
+    let of_kind = |(world, strength): (&str, u32), kind: &Kind, id: &str| {
+        let (ran, rejected, undefined) = kind.tests.get(id).copied()?;
+        Some(Rejections {
+            world: world.to_owned(),
+            strength,
+            ran,
+            rejected,
+            undefined,
+        })
+    };
+    let mut tests = Vec::new();
+    for planned in Plan::embedded().tests() {
+        let of_world = |name: &str| {
+            let all = kinds.iter().filter(move |((world, _), _)| *world == name);
+            all.filter_map(|(&at, kind)| of_kind(at, kind, &planned.id))
+                .collect::<Vec<_>>()
+        };
+        let test = CalibratedTest {
+            id: planned.id.clone(),
+            null: of_world(planned.h0_world.as_str())
+                .into_iter()
+                .find(|it| it.strength == 100),
+            alternative: of_world(planned.h1_world.as_str()),
+        };
+        if test.null.is_some() || !test.alternative.is_empty() {
+            tests.push(test);
+        }
+    }
+    let mut verdicts = Vec::new();
+    for (&(world, strength), kind) in &kinds {
+        for (criterion, &(pass, fail, undecided)) in &kind.verdicts {
+            verdicts.push(CalibratedVerdict {
+                world: world.to_owned(),
+                strength,
+                criterion: criterion.clone(),
+                pass,
+                fail,
+                undecided,
+            });
+        }
+    }
+    Ok(Calibration {
+        facts,
+        tests,
+        verdicts,
+    })
+}
+
+impl Kind {
+    fn add(&mut self, table: &Table) -> Result<()> {
+        let (Some(Column::Text(test)), Some(Column::Text(outcome)), Some(Column::F64(p))) =
+            (table.column("test"), table.column("outcome"), table.column("p"))
+        else {
+            bail!("a stored world has no columns test, outcome and p; remove it, and it is evaluated again");
+        };
+        for ((test, outcome), p) in test.iter().zip(outcome).zip(p) {
+            let (Some(test), Some(outcome)) = (test, outcome) else {
+                bail!("a stored world has rows without a name; remove it, and it is evaluated again");
+            };
+            match test
+                .strip_prefix(VERDICT)
+                .map(|rest| rest.trim_start_matches('/'))
+            {
+                Some(criterion) => {
+                    let counts = self.verdicts.entry(criterion.to_owned()).or_default();
+                    match outcome.as_str() {
+                        "pass" => counts.0 += 1,
+                        "fail" => counts.1 += 1,
+                        _ => counts.2 += 1,
+                    }
+                }
+                None => {
+                    let counts = self.tests.entry(test.clone()).or_default();
+                    match p {
+                        Some(p) => {
+                            counts.0 += 1;
+                            counts.1 += u64::from(*p <= LEVEL);
+                        }
+                        None => counts.2 += 1,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
