@@ -45,6 +45,8 @@ pub struct Dataset {
     pub unassigned: Vec<String>,
     /// Column of `obs` with the batch or replicate of each cell; differential expression then compares within it.
     pub stratum: Option<String>,
+    /// Column of `obs` with the state or type of each cell.
+    pub state: Option<String>,
     /// Column of `obs` that names each cell's guide; non-targeting guides then show whether tests hold their level.
     pub guide: Option<String>,
     /// Column of `var` with gene symbols.
@@ -182,6 +184,11 @@ pub struct Parameters {
     pub ablation_cells: usize,
     /// Random sets of heads of each dose that ranked heads are compared with.
     pub ablation_draws: usize,
+    /// Numbers of control cells in whose samples recovery is followed, samples of each, and cells of the samples whose number of
+    /// states changes.
+    pub scaling_cells: Vec<usize>,
+    pub scaling_draws: usize,
+    pub scaling_state_cells: usize,
     /// Screens made of control cells alone that show how often the tests reject without cause.
     pub pseudo_screens: usize,
     /// Settings of the parameter grid: every combination of thresholds of |LFC|, numbers of control cells and sizes of the
@@ -221,6 +228,9 @@ impl Default for Parameters {
             alpha: 0.05,
             ablation_cells: 500,
             ablation_draws: 10,
+            scaling_cells: vec![200, 1000, 3000],
+            scaling_draws: 5,
+            scaling_state_cells: 500,
             pseudo_screens: 200,
             grid_lfc: vec![0.25, 0.5, 1.0],
             grid_n_ctrl: vec![500, 2000, 10_000],
@@ -247,9 +257,10 @@ impl Parameters {
             of_grid("grid_lfc", &mut self.grid_lfc.iter().copied(), 0.0),
             of_grid("grid_n_ctrl", &mut counts(&self.grid_n_ctrl).into_iter(), 2.0),
             of_grid("grid_hvg", &mut counts(&self.grid_hvg).into_iter(), 2.0),
+            of_grid("scaling_cells", &mut counts(&self.scaling_cells).into_iter(), 2.0),
         ];
         if grid.iter().any(Vec::is_empty) {
-            return Some("grid_lfc, grid_n_ctrl and grid_hvg must each name a value".to_owned());
+            return Some("grid_lfc, grid_n_ctrl, grid_hvg and scaling_cells must each name a value".to_owned());
         }
         let ranges = [
             ("n_ctrl", count(self.n_ctrl), 2.0, any),
@@ -270,6 +281,8 @@ impl Parameters {
             ("alpha", self.alpha, f64::MIN_POSITIVE, 1.0),
             ("ablation_cells", count(self.ablation_cells), 1.0, any),
             ("ablation_draws", count(self.ablation_draws), 3.0, any),
+            ("scaling_draws", count(self.scaling_draws), 1.0, any),
+            ("scaling_state_cells", count(self.scaling_state_cells), 2.0, any),
             ("mediation_pairs", count(self.mediation_pairs), 0.0, any),
             ("mediation_cells", count(self.mediation_cells), 2.0, any),
             ("mediation_sets", count(self.mediation_sets), 2.0, any),

@@ -43,11 +43,24 @@ pub mod names {
     pub const HIDDEN_TARGETS: &str = "tables/ablation_targets.parquet";
     pub const MASKED: &str = "tables/ablation_masked.parquet";
     pub const FIDELITY: &str = "tables/ablation_fidelity.parquet";
+    pub const STRATA: &str = "tables/cssi_strata.parquet";
+    pub const EDGE_DISCOVERIES: &str = "tables/cssi_edge_counts.parquet";
+    pub const SAMPLES: &str = "tables/scaling_samples.parquet";
     pub const ALTERED_EDGES: &str = "edges/ablation";
 
     /// The file of the scored layer's attention under a condition, or of the intact model on the same cells.
     pub fn altered_edges(condition: &str) -> String {
         format!("{ALTERED_EDGES}/{condition}.parquet")
+    }
+
+    /// The file of stratified edges of one half of the cells.
+    pub fn stratified(labels: &str, half: usize, variant: &str, kind: EdgeKind) -> String {
+        format!("edges/cssi/{labels}-half-{}-{variant}-{kind}.parquet", half + 1)
+    }
+
+    /// The file of the scored layer's attention in a sample of cells.
+    pub fn sample(index: usize) -> String {
+        format!("edges/scaling/sample-{index}.parquet")
     }
 
     /// The file of an edge kind.

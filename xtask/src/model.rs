@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use ndarray::Array2;
 use scfm_attention::geneformer::{self, Geneformer};
 use scfm_attention::scgpt::{self, ScGpt, TokenizerParams};
 use scfm_attention::{
     AttentionSums, Device, Error, Interventions, TokenPanel, TokenShuffle, TokenisedCell, Transformer,
-    ValuedCell, add_by_group,
+    ValuedCell, add_by_group, cell_embeddings,
 };
 use scfm_core::{CountMatrix, Ledger, ModelEdge, Orientation, Panel, Seeds};
 
@@ -271,6 +272,21 @@ impl Reader {
             _ => unreachable!("cells that this reader made"),
         }
         Ok(())
+    }
+
+    /// The model's embedding of each cell, `[cell, dimension]`, with the rows of the counts that the cells come from.
+    pub fn embeddings(&self, cells: &Cells) -> Result<(Vec<usize>, Array2<f32>)> {
+        Ok(match (self, cells) {
+            (Self::Geneformer { model, .. }, Cells::Ranked(cells)) => {
+                let rows = cells.iter().map(|cell| cell.cell).collect();
+                (rows, cell_embeddings(&**model, cells, None)?)
+            }
+            (Self::ScGpt { model, .. }, Cells::Valued(cells)) => {
+                let rows = cells.iter().map(|cell| cell.as_ref().cell).collect();
+                (rows, cell_embeddings(&**model, cells, None)?)
+            }
+            _ => unreachable!("cells that this reader made"),
+        })
     }
 
     /// Computes cells without keeping anything, to see how long it takes.

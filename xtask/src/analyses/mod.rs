@@ -6,6 +6,9 @@ mod biology_layers;
 mod coexpression_mapping;
 mod condition_specific;
 mod context;
+mod cssi_attention;
+mod cssi_structured;
+mod cssi_synthetic;
 pub mod degree_null;
 mod expression_matched;
 mod gene_baselines;
@@ -23,6 +26,7 @@ mod perturbation_first;
 mod propensity_matching;
 mod reference_circularity;
 mod residualisation;
+mod scaling;
 mod silenced;
 mod value_weighted;
 
@@ -48,6 +52,10 @@ pub struct Analysis {
 
 /// All analyses that are built, in the order of the plan.
 pub const ALL: &[Analysis] = &[
+    Analysis {
+        id: scaling::ID,
+        run: scaling::run,
+    },
     Analysis {
         id: coexpression_mapping::ID,
         run: coexpression_mapping::run,
@@ -151,6 +159,18 @@ pub const ALL: &[Analysis] = &[
     Analysis {
         id: condition_specific::ID,
         run: condition_specific::run,
+    },
+    Analysis {
+        id: cssi_synthetic::ID,
+        run: cssi_synthetic::run,
+    },
+    Analysis {
+        id: cssi_structured::ID,
+        run: cssi_structured::run,
+    },
+    Analysis {
+        id: cssi_attention::ID,
+        run: cssi_attention::run,
     },
 ];
 
@@ -379,7 +399,7 @@ mod tests {
             ALL.len() - 1
         );
         assert!(
-            select(&strings(&["scaling"]))
+            select(&strings(&["multi-model"]))
                 .unwrap_err()
                 .to_string()
                 .contains("not implemented")

@@ -102,7 +102,7 @@ impl Workbench<'_> {
     }
 
     /// The genes of the panel whose attention heads are ranked by: sources of the reference and perturbed genes.
-    fn sources(&self, run: &RunFolder, panel: &Panel) -> Result<Panel> {
+    pub(super) fn sources(&self, run: &RunFolder, panel: &Panel) -> Result<Panel> {
         let mut wanted: BTreeSet<GeneId> = read_responses(run, panel)?
             .perturbed()
             .genes()

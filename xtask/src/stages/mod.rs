@@ -11,6 +11,8 @@ pub mod mediation;
 mod panel;
 mod pseudo_screens;
 mod responses;
+pub mod scaling;
+pub mod strata;
 mod value_edges;
 
 use std::cell::OnceCell;
@@ -88,6 +90,11 @@ const STAGES: &[Stage] = &[
     Stage::only_for("value-edges", &["value-weighted"], |bench, run| {
         bench.value_edges(run)
     }),
+    Stage::only_for("strata", &["cssi-attention", "scaling"], |bench, run| bench.strata(run)),
+    Stage::only_for("stratified-edges", &["cssi-attention"], |bench, run| {
+        bench.stratified_edges(run)
+    }),
+    Stage::only_for("scaling", &["scaling"], |bench, run| bench.samples(run)),
     Stage::only_for("heads", analyses::OF_HEADS, |bench, run| bench.heads(run)),
     Stage::only_for("head-ranking", analyses::OF_ABLATION, |bench, run| {
         bench.head_ranking(run)
