@@ -57,6 +57,9 @@ pub enum Error {
     /// A graph that communities cannot be looked for in.
     #[error("no communities: {0}")]
     Graph(#[from] single_clustering::ClusteringError),
+    /// Cells that cannot be simulated.
+    #[error(transparent)]
+    Simulation(#[from] scfm_synth::Error),
     /// Bad input to a statistic, or one without a value on this input.
     #[error(transparent)]
     Stats(#[from] scfm_stats::Error),
