@@ -39,7 +39,10 @@
 mod design;
 pub mod draw;
 mod error;
+mod mixture;
 mod network;
+pub mod numpy;
+pub mod published;
 mod reference;
 mod relations;
 mod screen;
@@ -47,6 +50,7 @@ mod world;
 
 pub use design::{Guide, Modality};
 pub use error::Error;
+pub use mixture::{MixtureParams, ScoreMixture, Separation, StateMixture, cells_in_proportion};
 pub use network::{Edge, Network, NetworkParams, Sign};
 pub use reference::{ReferenceParams, ReferenceRow};
 pub use relations::{AnnotatedSet, GeneSetParams, Interaction, InteractionParams, RegulonParams, RegulonRow};

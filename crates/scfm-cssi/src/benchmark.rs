@@ -1,0 +1,178 @@
+//! What each way to use states recovers of the edges of simulated cells, whose edges are known.
+
+use ndarray::{Array2, ArrayView2};
+use rand::Rng;
+use scfm_core::Seeds;
+use scfm_synth::{MixtureParams, StateMixture, published};
+
+use crate::adaptive::{adaptive, fisher_z};
+use crate::aggregate::Aggregator;
+use crate::correlations::{correlations, correlations_by_stratum};
+use crate::cross_fit::{CrossFit, cross_fitted};
+use crate::error::Error;
+use crate::kmeans::k_means;
+use crate::recovery::{Measure, f1_at};
+use crate::strata::Strata;
+
+/// Starts of k-means, as published.
+const STARTS: usize = 3;
+/// Cells that a stratum needs, as published.
+const MIN_CELLS: usize = 5;
+
+/// How well scores tell edges from other candidate pairs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recovery {
+    /// F1 of as many of the highest scores as there are edges; equal to precision and recall.
+    pub f1: f64,
+    /// Area under the ROC curve.
+    pub auroc: f64,
+}
+
+/// What is recovered by all ways to bring strata together, from the same strata. Scores are absolute correlations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovered {
+    /// Without strata.
+    pub pooled: Recovery,
+    /// By each of [`Aggregator::ALL`], in that order.
+    pub aggregated: [Recovery; 8],
+    /// By [`adaptive`] scores.
+    pub adaptive: Recovery,
+    /// [`Adaptive::strata_matter`](crate::Adaptive::strata_matter).
+    pub strata_matter: f64,
+}
+
+impl Recovered {
+    /// What `aggregator` recovers.
+    pub fn by(&self, aggregator: Aggregator) -> Recovery {
+        let at = Aggregator::ALL.iter().position(|&other| other == aggregator);
+        self.aggregated[at.expect("all aggregators are listed")]
+    }
+
+    /// From strata of the cells that share a label.
+    ///
+    /// # Errors
+    /// [`Error::NoStrata`]; [`Error::Length`] unless there is a label for each cell.
+    pub fn within(mixture: &StateMixture, labels: &[usize]) -> Result<Self, Error> {
+        let strata = Strata::new(labels, MIN_CELLS)?;
+        let correlations = correlations_by_stratum(mixture.expression.view(), &mixture.pairs, &strata)?;
+        let sizes = strata.sizes();
+        let sizes = Array2::from_shape_fn(correlations.dim(), |(stratum, _)| sizes[stratum] as f64);
+        Self::of(mixture, correlations.view(), sizes.view())
+    }
+
+    /// From clusters of cells (k-means) that are found without the genes of each pair.
+    ///
+    /// # Errors
+    /// As [`cross_fitted`].
+    pub fn cross_fitted(mixture: &StateMixture, n_clusters: usize, seeds: Seeds, index: u64) -> Result<Self, Error> {
+        let stream = |purpose| seeds.stream("cssi/benchmark", purpose, index);
+        let expression = mixture.expression.view();
+        let params = CrossFit {
+            min_cells: MIN_CELLS,
+            ..CrossFit::default()
+        };
+        let find_states = |genes: &[usize]| {
+            let kept = expression.select(ndarray::Axis(1), genes);
+            k_means(kept.view(), n_clusters, STARTS, &mut stream("cross-fitted k-means"))
+        };
+        let fitted = cross_fitted(expression, &mixture.pairs, params, find_states, &mut stream("parts"))?;
+        Self::of(mixture, fitted.correlations.view(), fitted.sizes.view())
+    }
+
+    fn of(
+        mixture: &StateMixture,
+        within: ArrayView2<'_, f64>,
+        sizes: ArrayView2<'_, f64>,
+    ) -> Result<Self, Error> {
+        let truth = mixture.truth();
+        let n_edges = truth.iter().filter(|&&is_edge| is_edge).count();
+        let judge = |scores: &[f64]| -> Result<Recovery, Error> {
+            Ok(Recovery {
+                f1: f1_at(n_edges, scores, &truth)?,
+                auroc: Measure::Auroc.of(scores, &truth)?,
+            })
+        };
+        let n_cells = mixture.states.len();
+        let all: Vec<usize> = (0..n_cells).collect();
+        let pooled = correlations(mixture.expression.view(), &mixture.pairs, &all)?;
+        let pooled: Vec<f64> = pooled.into_iter().map(f64::abs).collect();
+        let absolute = within.mapv(f64::abs);
+        let mut aggregated = [Recovery { f1: 0.0, auroc: 0.0 }; 8];
+        for (slot, aggregator) in aggregated.iter_mut().zip(Aggregator::ALL) {
+            *slot = judge(&aggregator.apply_sized(absolute.view(), sizes, n_cells, &pooled)?)?;
+        }
+        let (z, errors) = fisher_z(within, sizes);
+        let fitted = adaptive(z.view(), errors.view())?;
+        Ok(Self {
+            pooled: judge(&pooled)?,
+            aggregated,
+            adaptive: judge(&fitted.scores)?,
+            strata_matter: fitted.strata_matter,
+        })
+    }
+}
+
+/// One draw of a published size with the strata that it was shown with, and those that it was not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublishedRow {
+    /// Number of states.
+    pub n_states: usize,
+    /// Cells of each.
+    pub cells_per_state: usize,
+    /// Number of the draw.
+    pub seed: u32,
+    /// Number of edges among the 125 candidate pairs.
+    pub n_edges: usize,
+    /// Strata are the true states, which the published table is about.
+    pub known: Recovered,
+    /// Strata are clusters of cells by k-means on all genes, with as many clusters as states. The published ones were drawn
+    /// from other random numbers and agree in distribution.
+    pub k_means: Recovered,
+    /// As [`Recovered::cross_fitted`].
+    pub cross_fitted: Recovered,
+    /// The true states in random order over the cells.
+    pub shuffled: Recovered,
+    /// One of the states at random for each cell.
+    pub random: Recovered,
+    /// Each gene in random order over the cells, in the true states.
+    pub permuted: Recovered,
+}
+
+impl PublishedRow {
+    /// Draw `seed` of the published size of `n_states` states of `cells_per_state` cells: the cells are those of the published
+    /// table for the sizes of [`published::SCALING`] and seeds of 0 to 9.
+    ///
+    /// # Errors
+    /// [`Error::Simulation`] for a size that cannot be drawn, and what strata without cells bring.
+    pub fn draw(n_states: usize, cells_per_state: usize, seed: u32) -> Result<Self, Error> {
+        let params = MixtureParams::new(n_states, cells_per_state);
+        let mixture = published::mixture(&params, 100 * seed + n_states as u32)?;
+        let nulls = published::nulls(&mixture, 10_000 + seed);
+        let seeds = Seeds::new(u64::from(seed));
+        let clusters = clusters(&mixture, n_states, &mut seeds.stream("cssi/benchmark", "k-means", 0))?;
+        let permuted = StateMixture {
+            expression: nulls.permuted,
+            ..mixture.clone()
+        };
+        Ok(Self {
+            n_states,
+            cells_per_state,
+            seed,
+            n_edges: mixture.truth().iter().filter(|&&is_edge| is_edge).count(),
+            known: Recovered::within(&mixture, &mixture.states)?,
+            k_means: Recovered::within(&mixture, &clusters)?,
+            cross_fitted: Recovered::cross_fitted(&mixture, n_states, seeds, 0)?,
+            shuffled: Recovered::within(&mixture, &nulls.shuffled)?,
+            random: Recovered::within(&mixture, &nulls.random)?,
+            permuted: Recovered::within(&permuted, &mixture.states)?,
+        })
+    }
+}
+
+/// Clusters of the cells of a mixture by k-means on all its genes.
+///
+/// # Errors
+/// As [`k_means`].
+pub fn clusters(mixture: &StateMixture, n_clusters: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Error> {
+    k_means(mixture.expression.view(), n_clusters, STARTS, rng)
+}

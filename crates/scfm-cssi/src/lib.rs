@@ -1,0 +1,31 @@
+//! stub
+mod adaptive;
+mod aggregate;
+pub mod benchmark;
+mod correlations;
+mod cross_fit;
+mod edge_fdr;
+mod error;
+mod graph;
+mod kmeans;
+mod largest;
+mod leiden;
+mod neighbours;
+mod pca;
+mod recovery;
+mod strata;
+
+pub use adaptive::{Adaptive, adaptive, fisher_z};
+pub use aggregate::Aggregator;
+pub use correlations::{correlations, correlations_by_stratum};
+pub use cross_fit::{CrossFit, CrossFitted, cross_fitted};
+pub use edge_fdr::{Discoveries, closed_form_p, permutation_p};
+pub use error::Error;
+pub use graph::Graph;
+pub use kmeans::k_means;
+pub use largest::{expected_largest, largest_p};
+pub use leiden::{Communities, Partition, Scanned, leiden};
+pub use neighbours::{Neighbours, nearest_neighbours};
+pub use pca::{Components, Covariance};
+pub use recovery::{HeldOut, Measure, Part, f1_at, hits_at, split_half};
+pub use strata::{Strata, random_labels, shuffled_labels};
