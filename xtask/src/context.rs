@@ -260,7 +260,9 @@ impl Parameters {
             of_grid("scaling_cells", &mut counts(&self.scaling_cells).into_iter(), 2.0),
         ];
         if grid.iter().any(Vec::is_empty) {
-            return Some("grid_lfc, grid_n_ctrl, grid_hvg and scaling_cells must each name a value".to_owned());
+            return Some(
+                "grid_lfc, grid_n_ctrl, grid_hvg and scaling_cells must each name a value".to_owned(),
+            );
         }
         let ranges = [
             ("n_ctrl", count(self.n_ctrl), 2.0, any),

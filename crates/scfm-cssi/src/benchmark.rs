@@ -64,7 +64,12 @@ impl Recovered {
     ///
     /// # Errors
     /// As [`cross_fitted`].
-    pub fn cross_fitted(mixture: &StateMixture, n_clusters: usize, seeds: Seeds, index: u64) -> Result<Self, Error> {
+    pub fn cross_fitted(
+        mixture: &StateMixture,
+        n_clusters: usize,
+        seeds: Seeds,
+        index: u64,
+    ) -> Result<Self, Error> {
         let stream = |purpose| seeds.stream("cssi/benchmark", purpose, index);
         let expression = mixture.expression.view();
         let params = CrossFit {
@@ -73,9 +78,20 @@ impl Recovered {
         };
         let find_states = |genes: &[usize]| {
             let kept = expression.select(ndarray::Axis(1), genes);
-            k_means(kept.view(), n_clusters, STARTS, &mut stream("cross-fitted k-means"))
+            k_means(
+                kept.view(),
+                n_clusters,
+                STARTS,
+                &mut stream("cross-fitted k-means"),
+            )
         };
-        let fitted = cross_fitted(expression, &mixture.pairs, params, find_states, &mut stream("parts"))?;
+        let fitted = cross_fitted(
+            expression,
+            &mixture.pairs,
+            params,
+            find_states,
+            &mut stream("parts"),
+        )?;
         Self::of(mixture, fitted.correlations.view(), fitted.sizes.view())
     }
 
@@ -149,7 +165,11 @@ impl PublishedRow {
         let mixture = published::mixture(&params, 100 * seed + n_states as u32)?;
         let nulls = published::nulls(&mixture, 10_000 + seed);
         let seeds = Seeds::new(u64::from(seed));
-        let clusters = clusters(&mixture, n_states, &mut seeds.stream("cssi/benchmark", "k-means", 0))?;
+        let clusters = clusters(
+            &mixture,
+            n_states,
+            &mut seeds.stream("cssi/benchmark", "k-means", 0),
+        )?;
         let permuted = StateMixture {
             expression: nulls.permuted,
             ..mixture.clone()

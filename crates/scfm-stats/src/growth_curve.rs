@@ -158,7 +158,9 @@ impl GrowthCurve {
 fn minimise(low: f64, high: f64, f: impl Fn(f64) -> f64) -> f64 {
     let step = (high - low) / GRID as f64;
     let at = |i: usize| low + step * i as f64;
-    let best = (0..=GRID).min_by(|&i, &j| f(at(i)).total_cmp(&f(at(j)))).expect("a grid has points");
+    let best = (0..=GRID)
+        .min_by(|&i, &j| f(at(i)).total_cmp(&f(at(j))))
+        .expect("a grid has points");
     let (mut low, mut high) = (at(best.saturating_sub(1)), at((best + 1).min(GRID)));
     let golden = (5.0f64.sqrt() - 1.0) / 2.0;
     let (mut left, mut right) = (high - golden * (high - low), low + golden * (high - low));
@@ -184,13 +186,17 @@ mod tests {
     /// The published nine-point series of AUROC over cells.
     const CELLS: [f64; 9] = [25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 500.0, 750.0, 1000.0];
     const AUROC: [f64; 9] = [
-        0.53586961, 0.54194929, 0.54447778, 0.55567551, 0.59236759, 0.59359063, 0.60723881, 0.61059271, 0.59603174,
+        0.53586961, 0.54194929, 0.54447778, 0.55567551, 0.59236759, 0.59359063, 0.60723881, 0.61059271,
+        0.59603174,
     ];
     /// The series is known to eight digits, and a minimum of squares to the root of rounding.
     const DIGITS: f64 = 2e-6;
 
     fn near(found: f64, expected: f64, what: &str) {
-        assert!((found / expected - 1.0).abs() < DIGITS, "{what}: {found} for {expected}");
+        assert!(
+            (found / expected - 1.0).abs() < DIGITS,
+            "{what}: {found} for {expected}"
+        );
     }
 
     #[test]
@@ -209,11 +215,19 @@ mod tests {
         near(saturation.c, 0.5184781218, "baseline");
         near(saturation.r_squared, 0.8998407859, "R² of saturation");
         let power = fit(GrowthCurve::Power);
-        assert!((power.r_squared - 0.8316).abs() < 5e-5 && (power.b + 0.02846).abs() < 5e-4, "{power:?}");
+        assert!(
+            (power.r_squared - 0.8316).abs() < 5e-5 && (power.b + 0.02846).abs() < 5e-4,
+            "{power:?}"
+        );
         // No plateau is called for by nine points.
         let aicc = |curve| (fit(curve).aicc.unwrap() * 100.0).round() / 100.0;
         assert_eq!(
-            [GrowthCurve::Linear, GrowthCurve::Logarithmic, GrowthCurve::Saturation].map(aicc),
+            [
+                GrowthCurve::Linear,
+                GrowthCurve::Logarithmic,
+                GrowthCurve::Saturation
+            ]
+            .map(aicc),
             [-61.27, -69.24, -66.73]
         );
     }
@@ -236,7 +250,10 @@ mod tests {
             let truth = CurveFit { b, ..exact };
             let y: Vec<f64> = CELLS.iter().map(|&x| curve.at(&truth, x)).collect();
             let found = curve.fit(&CELLS, &y).unwrap();
-            assert!((found.b - b).abs() < 1e-6 && (found.a - 0.3).abs() < 1e-5, "{curve:?} {found:?}");
+            assert!(
+                (found.b - b).abs() < 1e-6 && (found.a - 0.3).abs() < 1e-5,
+                "{curve:?} {found:?}"
+            );
             assert!(found.r_squared > 1.0 - 1e-10);
         }
     }
@@ -244,10 +261,18 @@ mod tests {
     #[test]
     fn what_is_no_series_has_a_reason() {
         let few = GrowthCurve::Saturation.fit(&[1.0, 2.0], &[1.0, 2.0]).unwrap_err();
-        assert!(matches!(few, Error::Undefined(Undefined::TooFew { n: 2, .. })), "{few}");
+        assert!(
+            matches!(few, Error::Undefined(Undefined::TooFew { n: 2, .. })),
+            "{few}"
+        );
         let flat = GrowthCurve::Linear.fit(&[1.0, 2.0, 3.0], &[1.0; 3]).unwrap_err();
-        assert!(matches!(flat, Error::Undefined(Undefined::Constant { .. })), "{flat}");
-        let zero = GrowthCurve::Power.fit(&[0.0, 2.0, 3.0], &[1.0, 2.0, 3.0]).unwrap_err();
+        assert!(
+            matches!(flat, Error::Undefined(Undefined::Constant { .. })),
+            "{flat}"
+        );
+        let zero = GrowthCurve::Power
+            .fit(&[0.0, 2.0, 3.0], &[1.0, 2.0, 3.0])
+            .unwrap_err();
         assert!(matches!(zero, Error::OutOfRange { .. }), "{zero}");
     }
 }

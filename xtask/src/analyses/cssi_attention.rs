@@ -57,13 +57,20 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let correlation = trial.held_out("strata", &[EdgeKind::Spearman])?;
     let scan: Vec<(usize, f64)> = SCAN
-        .map(|n| Ok(trial.gain_of_max(&format!("k{n}"), scored[0])?.map(|gain| (n, gain))))
+        .map(|n| {
+            Ok(trial
+                .gain_of_max(&format!("k{n}"), scored[0])?
+                .map(|gain| (n, gain)))
+        })
         .filter_map(Result::transpose)
         .collect::<Result<_>>()?;
     let profiles = trial.profiles(&every_layer)?;
 
     desk.test(&format!("{ID}/held-out-gain"), &test_of(&chosen.gain), true)?;
-    for (id, null) in ["shuffled-labels", "random-labels", "permuted-genes"].iter().zip(&nulls) {
+    for (id, null) in ["shuffled-labels", "random-labels", "permuted-genes"]
+        .iter()
+        .zip(&nulls)
+    {
         let claim = null.gain.as_ref().map_err(Clone::clone).and_then(stays_below);
         desk.test(&format!("{ID}/{id}"), &claim, true)?;
     }
@@ -119,8 +126,17 @@ struct HeldOut {
 
 impl Trial<'_, '_> {
     /// Scores over the universe, NaN where the file or a pair is missing; magnitudes of correlations are stored.
-    fn scores(&self, labels: &str, half: usize, variant: Variant, kind: EdgeKind) -> Result<Option<Array2<f64>>> {
-        let file = self.desk.run.file(names::stratified(labels, half, variant.name(), kind));
+    fn scores(
+        &self,
+        labels: &str,
+        half: usize,
+        variant: Variant,
+        kind: EdgeKind,
+    ) -> Result<Option<Array2<f64>>> {
+        let file = self
+            .desk
+            .run
+            .file(names::stratified(labels, half, variant.name(), kind));
         if !file.exists() {
             return Ok(None);
         }
@@ -146,8 +162,15 @@ impl Trial<'_, '_> {
             positive: self.universe.positive(),
             candidate: candidate.view(),
         };
-        let (a, b) = (row_aurocs(variant.view(), grid)?, row_aurocs(pooled.view(), grid)?);
-        let gains: Vec<f64> = a.iter().zip(&b).filter_map(|(a, b)| Some(a.as_ref().ok()? - b.as_ref().ok()?)).collect();
+        let (a, b) = (
+            row_aurocs(variant.view(), grid)?,
+            row_aurocs(pooled.view(), grid)?,
+        );
+        let gains: Vec<f64> = a
+            .iter()
+            .zip(&b)
+            .filter_map(|(a, b)| Some(a.as_ref().ok()? - b.as_ref().ok()?))
+            .collect();
         Ok(gains.iter().sum::<f64>() / gains.len() as f64)
     }
 
@@ -302,9 +325,21 @@ fn edge_discoveries(desk: &mut Desk<'_>) -> Result<()> {
     };
     let (rate, power) = (numbers("false_discovery_rate"), numbers("replicated"));
     let n = rate.len();
-    desk.figure(&format!("{ID}/edge-fdr"), largest(&rate).ok_or(missing.clone()), None, Some(n), true)?;
+    desk.figure(
+        &format!("{ID}/edge-fdr"),
+        largest(&rate).ok_or(missing.clone()),
+        None,
+        Some(n),
+        true,
+    )?;
     let of_strata = power.first().copied().filter(|v| v.is_finite());
-    desk.figure(&format!("{ID}/edge-power"), of_strata.ok_or(missing), None, Some(1), true)?;
+    desk.figure(
+        &format!("{ID}/edge-power"),
+        of_strata.ok_or(missing),
+        None,
+        Some(1),
+        true,
+    )?;
     desk.keep_table(
         "cssi_edge_discoveries",
         "Single edges by correlation inside strata, at a false discovery rate of 5 %: discoveries in one half of the cells, in the same \
@@ -315,12 +350,25 @@ fn edge_discoveries(desk: &mut Desk<'_>) -> Result<()> {
 
 fn say(desk: &mut Desk<'_>, stored: &StoredStrata, chosen: &HeldOut, correlation: &HeldOut) {
     let sizes = |name: &str| {
-        let labels = stored.labellings.iter().find(|labelling| labelling.name == name)?;
+        let labels = stored
+            .labellings
+            .iter()
+            .find(|labelling| labelling.name == name)?;
         let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
-        labels.labels.iter().flatten().for_each(|&label| *sizes.entry(label).or_default() += 1);
+        labels
+            .labels
+            .iter()
+            .flatten()
+            .for_each(|&label| *sizes.entry(label).or_default() += 1);
         let mut sizes: Vec<usize> = sizes.into_values().collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
-        Some(sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        Some(
+            sizes
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
     };
     if let Some(sizes) = sizes("strata") {
         desk.say(format!(
@@ -331,7 +379,11 @@ fn say(desk: &mut Desk<'_>, stored: &StoredStrata, chosen: &HeldOut, correlation
     }
     let words = |held_out: &HeldOut| {
         let of = |half: usize| match held_out.chosen[half] {
-            Some((kind, variant)) => format!("{} of {kind} ({:+.3} in training)", variant.name(), held_out.training[half]),
+            Some((kind, variant)) => format!(
+                "{} of {kind} ({:+.3} in training)",
+                variant.name(),
+                held_out.training[half]
+            ),
             None => "nothing".to_owned(),
         };
         format!("{} and {}", of(0), of(1))
@@ -367,7 +419,12 @@ fn held_out_table(rows: &[(&str, &HeldOut)]) -> Result<Table> {
             variants.push(held_out.chosen[half].map(|(_, variant)| variant.name().to_owned()));
             training.push(held_out.training[half]);
             gains.push(held_out.gain.as_ref().map_or(f64::NAN, |gain| gain.mean));
-            errors.push(held_out.gain.as_ref().map_or(f64::NAN, |gain| gain.standard_error));
+            errors.push(
+                held_out
+                    .gain
+                    .as_ref()
+                    .map_or(f64::NAN, |gain| gain.standard_error),
+            );
         }
     }
     Ok(Table::new(names.len())
@@ -427,7 +484,10 @@ fn show_cells(desk: &mut Desk<'_>) -> Result<()> {
             points.entry(*stratum).or_default().push((*x, *y));
         }
     }
-    let names: Vec<String> = points.keys().map(|stratum| format!("stratum {}", stratum + 1)).collect();
+    let names: Vec<String> = points
+        .keys()
+        .map(|stratum| format!("stratum {}", stratum + 1))
+        .collect();
     let groups: Vec<PointGroup<'_>> = names
         .iter()
         .zip(points.into_values())

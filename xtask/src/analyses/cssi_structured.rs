@@ -32,25 +32,45 @@ struct Drawn {
 }
 
 pub fn run(desk: &mut Desk<'_>) -> Result<()> {
-    let jobs: Vec<(usize, u32)> = CELLS.iter().flat_map(|&n| (0..DRAWS).map(move |seed| (n, seed))).collect();
-    let drawn: Vec<Drawn> =
-        jobs.par_iter().map(|&(n_cells, seed)| immune(n_cells, seed)).collect::<Result<_>>()?;
+    let jobs: Vec<(usize, u32)> = CELLS
+        .iter()
+        .flat_map(|&n| (0..DRAWS).map(move |seed| (n, seed)))
+        .collect();
+    let drawn: Vec<Drawn> = jobs
+        .par_iter()
+        .map(|&(n_cells, seed)| immune(n_cells, seed))
+        .collect::<Result<_>>()?;
     let sizes: Vec<&[Drawn]> = drawn.chunks(DRAWS as usize).collect();
-    let gains = |of: &[Drawn]| of.iter().map(|drawn| drawn.auroc[1] - drawn.auroc[0]).collect::<Vec<f64>>();
+    let gains = |of: &[Drawn]| {
+        of.iter()
+            .map(|drawn| drawn.auroc[1] - drawn.auroc[0])
+            .collect::<Vec<f64>>()
+    };
     let test = defined(wilcoxon_signed_rank(&gains(sizes[0]), Zeros::Drop))?;
     desk.test(&format!("{ID}/max-vs-pooled"), &test, false)?;
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     for n_cells in [500, 1_000, 5_000] {
-        let of = CELLS.iter().position(|&n| n == n_cells).expect("a published size");
+        let of = CELLS
+            .iter()
+            .position(|&n| n == n_cells)
+            .expect("a published size");
         let gain = mean(&gains(sizes[of]));
-        desk.figure(&format!("{ID}/gain-{n_cells}"), Ok(gain), None, Some(DRAWS as usize), false)?;
+        desk.figure(
+            &format!("{ID}/gain-{n_cells}"),
+            Ok(gain),
+            None,
+            Some(DRAWS as usize),
+            false,
+        )?;
     }
 
     let blood = published::cell_types(BLOOD).mixture;
     let truth = blood.truth();
     let all: Vec<usize> = (0..blood.states.len()).collect();
-    let pooled: Vec<f64> =
-        correlations(blood.expression.view(), &blood.pairs, &all)?.into_iter().map(f64::abs).collect();
+    let pooled: Vec<f64> = correlations(blood.expression.view(), &blood.pairs, &all)?
+        .into_iter()
+        .map(f64::abs)
+        .collect();
     let strata = Strata::new(&blood.states, MIN_CELLS_BLOOD)?;
     let within = correlations_by_stratum(blood.expression.view(), &blood.pairs, &strata)?.mapv(f64::abs);
     let max = Aggregator::Max.apply(within.view(), &strata, &pooled)?;
@@ -72,15 +92,26 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         "Both data sets are simulated, as the published ones were. Pooled recovery grows with the number of cells at fixed proportions, so that \
          what stratification adds shrinks. F1 looks at 25 pairs where there are 15 edges, and cannot exceed 0.75.",
     );
-    desk.keep_table("cssi_structured", "Recovery by number of cells, mean over ten draws", table(&sizes)?)?;
+    desk.keep_table(
+        "cssi_structured",
+        "Recovery by number of cells, mean over ten draws",
+        table(&sizes)?,
+    )?;
     for (name, of, ceiling) in [
-        ("AUROC", (|drawn: &Drawn| drawn.auroc) as fn(&Drawn) -> [f64; 2], 1.0),
+        (
+            "AUROC",
+            (|drawn: &Drawn| drawn.auroc) as fn(&Drawn) -> [f64; 2],
+            1.0,
+        ),
         ("F1", |drawn| drawn.f1, 0.75),
     ] {
         let points = |way: usize| {
             let at = CELLS.iter().zip(&sizes);
             at.map(|(&n, drawn)| {
-                ((n as f64).log10(), mean(&drawn.iter().map(|drawn| of(drawn)[way]).collect::<Vec<_>>()))
+                (
+                    (n as f64).log10(),
+                    mean(&drawn.iter().map(|drawn| of(drawn)[way]).collect::<Vec<_>>()),
+                )
             })
             .collect()
         };
@@ -89,9 +120,18 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
             &format!("{name} by number of cells, fifteen immune cell types"),
             curves(
                 &[
-                    Curve { name: "pooled", points: points(0) },
-                    Curve { name: "max over types", points: points(1) },
-                    Curve { name: "ceiling", points: ceiling },
+                    Curve {
+                        name: "pooled",
+                        points: points(0),
+                    },
+                    Curve {
+                        name: "max over types",
+                        points: points(1),
+                    },
+                    Curve {
+                        name: "ceiling",
+                        points: ceiling,
+                    },
                 ],
                 "log10 cells",
                 name,
@@ -115,9 +155,15 @@ fn immune(n_cells: usize, seed: u32) -> Result<Drawn> {
     }
     let mut max = Aggregator::Max.apply(within.view(), &strata, &pooled)?;
     let mut pooled = pooled;
-    pooled.iter_mut().chain(&mut max).for_each(|score| *score = score.abs());
+    pooled
+        .iter_mut()
+        .chain(&mut max)
+        .for_each(|score| *score = score.abs());
     Ok(Drawn {
-        auroc: [Measure::Auroc.of(&pooled, &truth)?, Measure::Auroc.of(&max, &truth)?],
+        auroc: [
+            Measure::Auroc.of(&pooled, &truth)?,
+            Measure::Auroc.of(&max, &truth)?,
+        ],
         f1: [f1_at(FIRST, &pooled, &truth)?, f1_at(FIRST, &max, &truth)?],
     })
 }
@@ -125,7 +171,13 @@ fn immune(n_cells: usize, seed: u32) -> Result<Drawn> {
 /// Whether each true pair stands among the first ones.
 fn among_first(scores: &[f64], truth: &[bool]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    let score = |at: usize| if scores[at].is_nan() { f64::NEG_INFINITY } else { scores[at] };
+    let score = |at: usize| {
+        if scores[at].is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            scores[at]
+        }
+    };
     order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
     order.truncate(FIRST);
     let edges = (0..truth.len()).filter(|&pair| truth[pair]);
@@ -134,7 +186,12 @@ fn among_first(scores: &[f64], truth: &[bool]) -> Vec<bool> {
 
 fn table(sizes: &[&[Drawn]]) -> Result<Table> {
     let mean = |of: &dyn Fn(&Drawn) -> f64| {
-        Column::numbers(sizes.iter().map(|drawn| drawn.iter().map(of).sum::<f64>() / drawn.len() as f64).collect::<Vec<_>>())
+        Column::numbers(
+            sizes
+                .iter()
+                .map(|drawn| drawn.iter().map(of).sum::<f64>() / drawn.len() as f64)
+                .collect::<Vec<_>>(),
+        )
     };
     Ok(Table::new(sizes.len())
         .with("cells", Column::counts(CELLS))?

@@ -11,8 +11,8 @@ use scfm_report::{Curve, curves};
 use scfm_stats::{
     Alternative, Moments, TestResult, Undefined, Zeros, defined, page_trend, tost, wilcoxon_signed_rank,
 };
-use scfm_synth::published::{self, SCALING};
 use scfm_synth::MixtureParams;
+use scfm_synth::published::{self, SCALING};
 
 use super::Desk;
 
@@ -32,18 +32,54 @@ struct Way {
 }
 
 const WAYS: [Way; 12] = [
-    Way { name: "pooled", of: |row| row.known.pooled },
-    Way { name: "max", of: |row| row.known.by(Aggregator::Max) },
-    Way { name: "mean (SCENIC-style)", of: |row| row.known.by(Aggregator::PublishedMean) },
-    Way { name: "range", of: |row| row.known.by(Aggregator::Range) },
-    Way { name: "deviation", of: |row| row.known.by(Aggregator::Deviation) },
-    Way { name: "adaptive", of: |row| row.known.adaptive },
-    Way { name: "max, found strata", of: |row| row.k_means.by(Aggregator::Max) },
-    Way { name: "adaptive, found strata", of: |row| row.k_means.adaptive },
-    Way { name: "adaptive, cross-fitted", of: |row| row.cross_fitted.adaptive },
-    Way { name: "max, shuffled labels", of: |row| row.shuffled.by(Aggregator::Max) },
-    Way { name: "max, random labels", of: |row| row.random.by(Aggregator::Max) },
-    Way { name: "max, permuted genes", of: |row| row.permuted.by(Aggregator::Max) },
+    Way {
+        name: "pooled",
+        of: |row| row.known.pooled,
+    },
+    Way {
+        name: "max",
+        of: |row| row.known.by(Aggregator::Max),
+    },
+    Way {
+        name: "mean (SCENIC-style)",
+        of: |row| row.known.by(Aggregator::PublishedMean),
+    },
+    Way {
+        name: "range",
+        of: |row| row.known.by(Aggregator::Range),
+    },
+    Way {
+        name: "deviation",
+        of: |row| row.known.by(Aggregator::Deviation),
+    },
+    Way {
+        name: "adaptive",
+        of: |row| row.known.adaptive,
+    },
+    Way {
+        name: "max, found strata",
+        of: |row| row.k_means.by(Aggregator::Max),
+    },
+    Way {
+        name: "adaptive, found strata",
+        of: |row| row.k_means.adaptive,
+    },
+    Way {
+        name: "adaptive, cross-fitted",
+        of: |row| row.cross_fitted.adaptive,
+    },
+    Way {
+        name: "max, shuffled labels",
+        of: |row| row.shuffled.by(Aggregator::Max),
+    },
+    Way {
+        name: "max, random labels",
+        of: |row| row.random.by(Aggregator::Max),
+    },
+    Way {
+        name: "max, permuted genes",
+        of: |row| row.permuted.by(Aggregator::Max),
+    },
 ];
 
 pub fn run(desk: &mut Desk<'_>) -> Result<()> {
@@ -56,37 +92,72 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         .map(|&(n_states, cells, seed)| PublishedRow::draw(n_states, cells, seed))
         .collect::<Result<_, _>>()?;
     let f1 = |of: fn(&PublishedRow) -> Recovery| rows.iter().map(|row| of(row).f1).collect::<Vec<f64>>();
-    let (pooled, max) = (f1(|row| row.known.pooled), f1(|row| row.known.by(Aggregator::Max)));
+    let (pooled, max) = (
+        f1(|row| row.known.pooled),
+        f1(|row| row.known.by(Aggregator::Max)),
+    );
 
     // A row for each draw, a column for each size.
     let by_draw = |values: &[f64]| {
-        Array2::from_shape_fn((DRAWS as usize, SCALING.len()), |(draw, size)| values[size * DRAWS as usize + draw])
+        Array2::from_shape_fn((DRAWS as usize, SCALING.len()), |(draw, size)| {
+            values[size * DRAWS as usize + draw]
+        })
     };
-    let falls = defined(page_trend(by_draw(&pooled).view()))?.and_then(|test| against(&test, Alternative::Less));
+    let falls =
+        defined(page_trend(by_draw(&pooled).view()))?.and_then(|test| against(&test, Alternative::Less));
     desk.test(&format!("{ID}/pooled-falls"), &falls, false)?;
     let of_max = by_draw(&max);
-    let change: Vec<f64> = of_max.outer_iter().map(|draw| draw[SCALING.len() - 1] - draw[0]).collect();
+    let change: Vec<f64> = of_max
+        .outer_iter()
+        .map(|draw| draw[SCALING.len() - 1] - draw[0])
+        .collect();
     let moments = Moments::of(&change);
     let error = (moments.variance / moments.n as f64).sqrt();
     let holds = defined(tost(moments.mean, error, moments.n as f64 - 1.0, BOUND))?;
     desk.test(&format!("{ID}/max-holds"), &holds, false)?;
-    let gains: Vec<f64> = max.iter().zip(&pooled).map(|(max, pooled)| max - pooled).collect();
+    let gains: Vec<f64> = max
+        .iter()
+        .zip(&pooled)
+        .map(|(max, pooled)| max - pooled)
+        .collect();
     let gain = defined(wilcoxon_signed_rank(&gains, Zeros::Drop))?;
     desk.test(&format!("{ID}/max-vs-pooled"), &gain, false)?;
 
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    for (size, (max, pooled)) in max.chunks(DRAWS as usize).zip(pooled.chunks(DRAWS as usize)).enumerate() {
+    for (size, (max, pooled)) in max
+        .chunks(DRAWS as usize)
+        .zip(pooled.chunks(DRAWS as usize))
+        .enumerate()
+    {
         let ratio = mean(max) / mean(pooled);
-        desk.figure(&format!("{ID}/ratio-size-{}", size + 1), Ok(ratio), None, Some(max.len()), false)?;
+        desk.figure(
+            &format!("{ID}/ratio-size-{}", size + 1),
+            Ok(ratio),
+            None,
+            Some(max.len()),
+            false,
+        )?;
     }
     let found = f1(|row| row.k_means.by(Aggregator::Max));
     let ratio = mean(&found) / mean(&pooled);
-    desk.figure(&format!("{ID}/ratio-estimated-strata"), Ok(ratio), None, Some(found.len()), true)?;
+    desk.figure(
+        &format!("{ID}/ratio-estimated-strata"),
+        Ok(ratio),
+        None,
+        Some(found.len()),
+        true,
+    )?;
     let held_out = jobs
         .par_iter()
         .map(|&(n_states, cells, seed)| held_out_gain(n_states, cells, seed))
         .collect::<Result<Vec<f64>>>()?;
-    desk.figure(&format!("{ID}/split-half"), Ok(mean(&held_out)), None, Some(held_out.len()), true)?;
+    desk.figure(
+        &format!("{ID}/split-half"),
+        Ok(mean(&held_out)),
+        None,
+        Some(held_out.len()),
+        true,
+    )?;
 
     desk.say(format!(
         "Six sizes of {DRAWS} draws each of the published simulation, bit for bit: 5 factors, 25 targets, two edges in all states and some \
@@ -100,9 +171,23 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         "What falls with the number of states is dilution: of N cells a share of 1/S carries a private edge. It is no effect of the number of \
          cells, which grows along the same sizes. F1 takes as many pairs as there are edges, so that 1 can be reached.",
     );
-    desk.keep_table("cssi_synthetic", "F1 and AUROC by size, mean over draws", summary(&rows)?)?;
-    let drawn = ["pooled", "max", "mean (SCENIC-style)", "max, found strata", "adaptive, cross-fitted", "adaptive"];
-    for (measure, of) in [("F1", (|r: Recovery| r.f1) as fn(Recovery) -> f64), ("AUROC", |r| r.auroc)] {
+    desk.keep_table(
+        "cssi_synthetic",
+        "F1 and AUROC by size, mean over draws",
+        summary(&rows)?,
+    )?;
+    let drawn = [
+        "pooled",
+        "max",
+        "mean (SCENIC-style)",
+        "max, found strata",
+        "adaptive, cross-fitted",
+        "adaptive",
+    ];
+    for (measure, of) in [
+        ("F1", (|r: Recovery| r.f1) as fn(Recovery) -> f64),
+        ("AUROC", |r| r.auroc),
+    ] {
         let lines: Vec<Curve<'_>> = WAYS
             .iter()
             .filter(|way| drawn.contains(&way.name))
@@ -110,9 +195,14 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
                 name: way.name,
                 points: by_size(&rows, |row| of((way.of)(row))),
             })
-            .chain((measure == "F1").then(|| Curve {
-                name: "ceiling",
-                points: SCALING.iter().map(|&(n_states, _)| (n_states as f64, 1.0)).collect(),
+            .chain((measure == "F1").then(|| {
+                Curve {
+                    name: "ceiling",
+                    points: SCALING
+                        .iter()
+                        .map(|&(n_states, _)| (n_states as f64, 1.0))
+                        .collect(),
+                }
             }))
             .collect();
         desk.show_figure(
@@ -142,7 +232,12 @@ fn against(test: &TestResult, alternative: Alternative) -> Result<TestResult, Un
 /// Mean over draws by number of states.
 fn by_size(rows: &[PublishedRow], of: impl Fn(&PublishedRow) -> f64) -> Vec<(f64, f64)> {
     rows.chunks(DRAWS as usize)
-        .map(|rows| (rows[0].n_states as f64, rows.iter().map(&of).sum::<f64>() / rows.len() as f64))
+        .map(|rows| {
+            (
+                rows[0].n_states as f64,
+                rows.iter().map(&of).sum::<f64>() / rows.len() as f64,
+            )
+        })
         .collect()
 }
 
@@ -180,10 +275,18 @@ fn held_out_gain(n_states: usize, cells: usize, seed: u32) -> Result<f64> {
         .iter()
         .map(|&is_edge| {
             seen[usize::from(is_edge)] += 1;
-            if seen[usize::from(is_edge)] % 2 == 0 { Part::Training } else { Part::Test }
+            if seen[usize::from(is_edge)] % 2 == 0 {
+                Part::Training
+            } else {
+                Part::Test
+            }
         })
         .collect();
-    let judged = truth.iter().zip(&parts).filter(|(is_edge, part)| **is_edge && **part == Part::Test).count();
+    let judged = truth
+        .iter()
+        .zip(&parts)
+        .filter(|(is_edge, part)| **is_edge && **part == Part::Test)
+        .count();
     let measure = Measure::F1(judged.max(1));
     let found = split_half(&training[..n], &test, &truth, |pair| parts[pair], measure)?;
     let of_pooled = split_half(&training[n..], &[pooled], &truth, |pair| parts[pair], measure)?;
@@ -195,15 +298,24 @@ fn summary(rows: &[PublishedRow]) -> Result<Table> {
     let mut table = Table::new(sizes.len() * WAYS.len())
         .with(
             "states",
-            Column::counts(sizes.iter().flat_map(|rows| WAYS.iter().map(|_| rows[0].n_states))),
+            Column::counts(
+                sizes
+                    .iter()
+                    .flat_map(|rows| WAYS.iter().map(|_| rows[0].n_states)),
+            ),
         )?
         .with(
             "cells",
-            Column::counts(sizes.iter().flat_map(|rows| {
-                WAYS.iter().map(|_| rows[0].n_states * rows[0].cells_per_state)
-            })),
+            Column::counts(
+                sizes
+                    .iter()
+                    .flat_map(|rows| WAYS.iter().map(|_| rows[0].n_states * rows[0].cells_per_state)),
+            ),
         )?
-        .with("score", Column::text(sizes.iter().flat_map(|_| WAYS.iter().map(|way| way.name))))?;
+        .with(
+            "score",
+            Column::text(sizes.iter().flat_map(|_| WAYS.iter().map(|way| way.name))),
+        )?;
     let moments = |of: fn(Recovery) -> f64| -> Vec<Moments> {
         let of_size = |rows: &&[PublishedRow]| {
             let rows = rows.to_vec();
@@ -213,10 +325,16 @@ fn summary(rows: &[PublishedRow]) -> Result<Table> {
         };
         sizes.iter().flat_map(of_size).collect()
     };
-    for (name, of) in [("f1", (|r: Recovery| r.f1) as fn(Recovery) -> f64), ("auroc", |r| r.auroc)] {
+    for (name, of) in [
+        ("f1", (|r: Recovery| r.f1) as fn(Recovery) -> f64),
+        ("auroc", |r| r.auroc),
+    ] {
         let moments = moments(of);
         table.push(name, Column::numbers(moments.iter().map(|m| m.mean)))?;
-        table.push(format!("{name}_sd"), Column::numbers(moments.iter().map(|m| m.variance.sqrt())))?;
+        table.push(
+            format!("{name}_sd"),
+            Column::numbers(moments.iter().map(|m| m.variance.sqrt())),
+        )?;
     }
     Ok(table)
 }

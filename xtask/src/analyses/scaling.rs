@@ -49,7 +49,10 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     }
     let samples = Samples::read(desk)?;
     let mut followed = Vec::new();
-    let references = [("TRRUST", Some(trrust)), ("DoRothEA", evidence.relations.dorothea.as_ref())];
+    let references = [
+        ("TRRUST", Some(trrust)),
+        ("DoRothEA", evidence.relations.dorothea.as_ref()),
+    ];
     for (name, reference) in references {
         let Some(reference) = reference else { continue };
         match universe(reference, &evidence.panel)? {
@@ -74,7 +77,12 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         n: 1,
         needed: TIERS,
     });
-    for id in ["f1-trrust-falls", "f1-dorothea-falls", "seed-stability-falls", "auroc-direction"] {
+    for id in [
+        "f1-trrust-falls",
+        "f1-dorothea-falls",
+        "seed-stability-falls",
+        "auroc-direction",
+    ] {
         desk.test(&format!("{ID}/{id}"), &one_model, false)?;
     }
     for (id, design, metric) in [
@@ -102,7 +110,13 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         let (sample, seeds) = (&first.recoveries[at], desk.seeds());
         let n = desk.record.context.parameters.bootstrap;
         let ci = sample.interval(Metric::F1, n, |i| seeds.stream(ID, id, i))?.ok();
-        desk.figure(&format!("{ID}/{id}"), Ok(sample.value(Metric::F1)), ci, Some(samples.n_cells[at]), true)?;
+        desk.figure(
+            &format!("{ID}/{id}"),
+            Ok(sample.value(Metric::F1)),
+            ci,
+            Some(samples.n_cells[at]),
+            true,
+        )?;
     }
     let (cells, means) = first.mean_by_level(Design::Nested, Metric::Auroc);
     let fits: Vec<(GrowthCurve, Result<CurveFit, Undefined>)> = GrowthCurve::ALL
@@ -111,21 +125,36 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         .collect::<Result<_>>()?;
     for (curve, fit) in &fits {
         let r_squared = fit.as_ref().map(|fit| fit.r_squared).map_err(Clone::clone);
-        desk.figure(&format!("{ID}/fit-{}", curve.name()), r_squared, None, Some(cells.len()), false)?;
+        desk.figure(
+            &format!("{ID}/fit-{}", curve.name()),
+            r_squared,
+            None,
+            Some(cells.len()),
+            false,
+        )?;
     }
 
     say(desk, &samples, first);
-    desk.keep_table("scaling", "Recovery in every sample of control cells", recovery_table(&followed)?)?;
+    desk.keep_table(
+        "scaling",
+        "Recovery in every sample of control cells",
+        recovery_table(&followed)?,
+    )?;
     desk.keep_table(
         "scaling_stability",
         "Overlap of the first K pairs (K = positives) of samples of one size, mean over pairs of samples",
         stability(first)?,
     )?;
-    desk.keep_table("scaling_fits", "Curves of mean AUROC over the number of cells", fit_table(&fits)?)?;
+    desk.keep_table(
+        "scaling_fits",
+        "Curves of mean AUROC over the number of cells",
+        fit_table(&fits)?,
+    )?;
     for design in Design::ALL {
         show(desk, &followed, design);
     }
-    desk.blocks.push(scfm_report::Block::Ledger(first.universe.ledger().clone()));
+    desk.blocks
+        .push(scfm_report::Block::Ledger(first.universe.ledger().clone()));
     Ok(())
 }
 
@@ -139,7 +168,11 @@ impl Samples {
         let design = match table.column("design") {
             Some(Column::Text(values)) => values
                 .iter()
-                .map(|name| Design::ALL.into_iter().find(|design| Some(design.name()) == name.as_deref()))
+                .map(|name| {
+                    Design::ALL
+                        .into_iter()
+                        .find(|design| Some(design.name()) == name.as_deref())
+                })
                 .collect(),
             _ => Vec::new(),
         };
@@ -173,10 +206,15 @@ impl Followed<'_> {
     fn mean_by_level(&self, design: Design, metric: Metric) -> (Vec<f64>, Vec<f64>) {
         let levels = self.samples.levels(design);
         let mean = |of: &Vec<usize>| {
-            of.iter().map(|&at| self.recoveries[at].value(metric)).sum::<f64>() / of.len() as f64
+            of.iter()
+                .map(|&at| self.recoveries[at].value(metric))
+                .sum::<f64>()
+                / of.len() as f64
         };
         let x = levels.iter().map(|of| self.samples.level[of[0]] as f64);
-        let found = x.zip(levels.iter().map(mean)).filter(|(_, mean)| mean.is_finite());
+        let found = x
+            .zip(levels.iter().map(mean))
+            .filter(|(_, mean)| mean.is_finite());
         found.unzip()
     }
 }
@@ -208,13 +246,20 @@ fn recovery_table(followed: &[Followed<'_>]) -> Result<Table> {
         .flat_map(|it| (0..it.recoveries.len()).map(move |at| (it, at)))
         .collect();
     let count = |of: &dyn Fn(&Samples, usize) -> usize| {
-        Column::counts(rows.iter().map(|(it, at)| of(it.samples, *at)).collect::<Vec<_>>())
+        Column::counts(
+            rows.iter()
+                .map(|(it, at)| of(it.samples, *at))
+                .collect::<Vec<_>>(),
+        )
     };
     let mut table = Table::new(rows.len())
         .with("reference", Column::text(rows.iter().map(|(it, _)| it.name)))?
         .with(
             "design",
-            Column::text(rows.iter().map(|(it, at)| it.samples.design[*at].map_or("", Design::name))),
+            Column::text(
+                rows.iter()
+                    .map(|(it, at)| it.samples.design[*at].map_or("", Design::name)),
+            ),
         )?
         .with("level", count(&|samples, at| samples.level[at]))?
         .with("draw", count(&|samples, at| samples.draw[at]))?
@@ -222,12 +267,17 @@ fn recovery_table(followed: &[Followed<'_>]) -> Result<Table> {
         .with("n_states", count(&|samples, at| samples.n_states[at]))?
         .with(
             "auroc",
-            Column::numbers(rows.iter().map(|(it, at)| it.recoveries[*at].value(Metric::Auroc))),
+            Column::numbers(
+                rows.iter()
+                    .map(|(it, at)| it.recoveries[*at].value(Metric::Auroc)),
+            ),
         )?;
     let names = std::iter::once("f1".to_owned()).chain(KS.iter().map(|k| format!("f1_{k}")));
     for (k, name) in names.enumerate() {
         let f1 = |(it, at): &(&Followed<'_>, usize)| {
-            it.recoveries[*at].top_k[k].as_ref().map_or(f64::NAN, |top| top.f1)
+            it.recoveries[*at].top_k[k]
+                .as_ref()
+                .map_or(f64::NAN, |top| top.f1)
         };
         table.push(name, Column::numbers(rows.iter().map(f1)))?;
     }
@@ -237,13 +287,20 @@ fn recovery_table(followed: &[Followed<'_>]) -> Result<Table> {
 fn stability(followed: &Followed<'_>) -> Result<Table> {
     let levels = followed.samples.levels(Design::Nested);
     let mean_overlap = |of: &Vec<usize>| {
-        let pairs = of.iter().enumerate().flat_map(|(i, &a)| of[i + 1..].iter().map(move |&b| (a, b)));
-        let values: Vec<f64> =
-            pairs.map(|(a, b)| overlap(&followed.recoveries[a], &followed.recoveries[b])).collect();
+        let pairs = of
+            .iter()
+            .enumerate()
+            .flat_map(|(i, &a)| of[i + 1..].iter().map(move |&b| (a, b)));
+        let values: Vec<f64> = pairs
+            .map(|(a, b)| overlap(&followed.recoveries[a], &followed.recoveries[b]))
+            .collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
     Ok(Table::new(levels.len())
-        .with("cells", Column::counts(levels.iter().map(|of| followed.samples.level[of[0]])))?
+        .with(
+            "cells",
+            Column::counts(levels.iter().map(|of| followed.samples.level[of[0]])),
+        )?
         .with("jaccard", Column::numbers(levels.iter().map(mean_overlap)))?)
 }
 
@@ -279,7 +336,10 @@ fn show(desk: &mut Desk<'_>, followed: &[Followed<'_>], design: Design) {
             .filter(|line| !line.points.is_empty())
             .collect();
         if !lines.is_empty() {
-            desk.show_figure(&format!("{name} by {what}, mean over samples"), curves(&lines, x_name, name));
+            desk.show_figure(
+                &format!("{name} by {what}, mean over samples"),
+                curves(&lines, x_name, name),
+            );
         }
     }
 }

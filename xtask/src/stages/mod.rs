@@ -90,7 +90,9 @@ const STAGES: &[Stage] = &[
     Stage::only_for("value-edges", &["value-weighted"], |bench, run| {
         bench.value_edges(run)
     }),
-    Stage::only_for("strata", &["cssi-attention", "scaling"], |bench, run| bench.strata(run)),
+    Stage::only_for("strata", &["cssi-attention", "scaling"], |bench, run| {
+        bench.strata(run)
+    }),
     Stage::only_for("stratified-edges", &["cssi-attention"], |bench, run| {
         bench.stratified_edges(run)
     }),

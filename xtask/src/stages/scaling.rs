@@ -80,7 +80,12 @@ impl Workbench<'_> {
             .map(|_| reader.sums(&[edge], (&from, &to), self.orientation))
             .collect::<Result<Vec<_>>>()?;
         let bar = self.progress.bar("samples", cells.len());
-        reader.add(&mut sums, &cells, |cell| groups[&rows[cell]].clone(), |done| bar.set(done))?;
+        reader.add(
+            &mut sums,
+            &cells,
+            |cell| groups[&rows[cell]].clone(),
+            |done| bar.set(done),
+        )?;
         bar.finish();
 
         let mut files = Vec::new();
@@ -88,12 +93,19 @@ impl Workbench<'_> {
             let edges = &sums.mean(ABSENT)?.edges[0];
             let metadata = self.edge_metadata(&reader, sums.cells_read());
             let file = names::sample(at);
-            write_edges(&run.file(&file), edges, &described(EdgeKind::from(edge), &metadata))?;
+            write_edges(
+                &run.file(&file),
+                edges,
+                &described(EdgeKind::from(edge), &metadata),
+            )?;
             files.push(file);
         }
         let count = |of: fn(&Sample) -> usize| Column::counts(samples.iter().map(of));
         let table = Table::new(samples.len())
-            .with("design", Column::text(samples.iter().map(|sample| sample.design.name())))?
+            .with(
+                "design",
+                Column::text(samples.iter().map(|sample| sample.design.name())),
+            )?
             .with("level", count(|sample| sample.level))?
             .with("draw", count(|sample| sample.draw))?
             .with("n_cells", count(|sample| sample.rows.len()))?
@@ -107,7 +119,10 @@ impl Workbench<'_> {
     fn states_of_controls(&self, run: &RunFolder) -> Result<BTreeMap<usize, usize>> {
         let Some(column) = &self.inputs.context.dataset.state else {
             let stored = StoredStrata::read(run)?;
-            let strata = stored.labellings.into_iter().find(|labelling| labelling.every_layer);
+            let strata = stored
+                .labellings
+                .into_iter()
+                .find(|labelling| labelling.every_layer);
             let labels = strata.map(|strata| strata.labels).unwrap_or_default();
             let known = stored.rows.into_iter().zip(labels);
             return Ok(known.filter_map(|(row, label)| Some((row, label?))).collect());

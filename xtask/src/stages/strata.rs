@@ -124,7 +124,8 @@ impl Workbench<'_> {
             table.push("given", given)?;
         }
         let genes: Vec<usize> = (0..embedding.ncols()).collect();
-        let components = Covariance::of(embedding.view())?.components(&genes, 2.min(n - 1).min(genes.len()))?;
+        let components =
+            Covariance::of(embedding.view())?.components(&genes, 2.min(n - 1).min(genes.len()))?;
         let places = components.coordinates(embedding.view());
         for (axis, column) in places.columns().into_iter().enumerate() {
             table.push(format!("pc{}", axis + 1), Column::numbers(column.iter().copied()))?;
@@ -166,8 +167,10 @@ impl Workbench<'_> {
         let counts = self.edge_cells()?;
         let scored = [Layer(self.layer)];
         let all: Vec<Layer> = (0..model.depth().0).map(Layer).collect();
-        let (every, single): (Vec<&Labelling>, Vec<&Labelling>) =
-            stored.labellings.iter().partition(|labelling| labelling.every_layer);
+        let (every, single): (Vec<&Labelling>, Vec<&Labelling>) = stored
+            .labellings
+            .iter()
+            .partition(|labelling| labelling.every_layer);
         let mut files = job.attention(counts, &every, &all, None)?;
         files.extend(job.attention(counts, &single, &scored, None)?);
         let permuted = permute_expression(counts, &mut self.seeds.stream(ANALYSIS, "permuted genes", 0));
@@ -199,7 +202,10 @@ impl Job<'_> {
         let bench = self.bench;
         let mut reader = bench.reader(self.model, self.panel)?;
         let (cells, _) = bench.cells_of(&mut reader, counts, &bench.controls.edges)?;
-        let (from, to) = (bench.genes.tokens_of(self.sources)?, bench.genes.tokens_of(self.panel)?);
+        let (from, to) = (
+            bench.genes.tokens_of(self.sources)?,
+            bench.genes.tokens_of(self.panel)?,
+        );
         // Groups: both halves of each stratum of each labelling, and both halves of the cells.
         let mut groups_of_cell = vec![Vec::new(); self.stored.rows.len()];
         let mut n_groups = 2;
@@ -218,7 +224,12 @@ impl Job<'_> {
         }
         let groups_of_row: BTreeMap<usize, Vec<usize>> =
             self.stored.rows.iter().copied().zip(groups_of_cell).collect();
-        let groups = |cell: usize| groups_of_row.get(&bench.controls.edges[cell]).cloned().unwrap_or_default();
+        let groups = |cell: usize| {
+            groups_of_row
+                .get(&bench.controls.edges[cell])
+                .cloned()
+                .unwrap_or_default()
+        };
 
         let of_layer = |&layer: &Layer| {
             [Measure::Attention, Measure::StandardError].map(|measure| ModelEdge::of_layer(measure, layer))
@@ -226,14 +237,18 @@ impl Job<'_> {
         let bytes = AttentionSums::bytes(&of_layer(&layers[0]), self.sources.len(), self.panel.len());
         let budget = bench.limits.memory_budget / SHARE;
         let at_once = (budget / (bytes * n_groups as u64).max(1)).clamp(1, layers.len() as u64) as usize;
-        let bar = bench.progress.bar("strata", cells.len() * layers.len().div_ceil(at_once));
+        let bar = bench
+            .progress
+            .bar("strata", cells.len() * layers.len().div_ceil(at_once));
         let mut files = Vec::new();
         for (turn, layers) in layers.chunks(at_once).enumerate() {
             let edges: Vec<ModelEdge> = layers.iter().flat_map(of_layer).collect();
             let mut sums = (0..n_groups)
                 .map(|_| reader.sums(&edges, (&from, &to), bench.orientation))
                 .collect::<Result<Vec<_>>>()?;
-            reader.add(&mut sums, &cells, groups, |done| bar.set(turn * cells.len() + done))?;
+            reader.add(&mut sums, &cells, groups, |done| {
+                bar.set(turn * cells.len() + done)
+            })?;
             for (labelling, &first) in labellings.iter().zip(&first_group) {
                 let name = named.unwrap_or(&labelling.name);
                 for half in [0, 1] {
@@ -261,11 +276,16 @@ impl Job<'_> {
     ) -> Result<Vec<String>> {
         let metadata = self.bench.edge_metadata(reader, pooled.cells_read());
         let pooled_means = pooled.mean(ABSENT)?;
-        let means = strata.iter().map(|sums| sums.mean(ABSENT)).collect::<Result<Vec<_>, _>>()?;
+        let means = strata
+            .iter()
+            .map(|sums| sums.mean(ABSENT))
+            .collect::<Result<Vec<_>, _>>()?;
         let n_pairs = self.sources.len() * self.panel.len();
         let mut sizes = Array2::zeros((strata.len(), n_pairs));
         for (mut row, mean) in sizes.outer_iter_mut().zip(&means) {
-            row.iter_mut().zip(&mean.n_cells).for_each(|(size, &n)| *size = f64::from(n));
+            row.iter_mut()
+                .zip(&mean.n_cells)
+                .for_each(|(size, &n)| *size = f64::from(n));
         }
         let mut files = Vec::new();
         for (at, &layer) in layers.iter().enumerate() {
@@ -274,12 +294,17 @@ impl Job<'_> {
                 let mut values = Array2::zeros((strata.len(), n_pairs));
                 for (mut row, mean) in values.outer_iter_mut().zip(&means) {
                     let scores = mean.edges[2 * at + error].scores();
-                    row.iter_mut().zip(scores).for_each(|(value, &score)| *value = f64::from(score));
+                    row.iter_mut()
+                        .zip(scores)
+                        .for_each(|(value, &score)| *value = f64::from(score));
                 }
                 values
             };
-            let pooled_scores: Vec<f64> =
-                pooled_means.edges[2 * at].scores().iter().map(|&score| f64::from(score)).collect();
+            let pooled_scores: Vec<f64> = pooled_means.edges[2 * at]
+                .scores()
+                .iter()
+                .map(|&score| f64::from(score))
+                .collect();
             let scores = Scores {
                 scores: of(0),
                 errors: of(1),
@@ -295,7 +320,11 @@ impl Job<'_> {
     /// Spearman's correlation in either half by the strata, and how many single edges any labelling discovers.
     fn correlation(&self, counts: &CountMatrix, permuted: &CountMatrix) -> Result<Vec<String>> {
         let (expression, permuted) = (self.expression(counts)?, self.expression(permuted)?);
-        let position = |gene: &GeneId| self.panel.position(gene.as_str()).expect("sources are genes of the panel");
+        let position = |gene: &GeneId| {
+            self.panel
+                .position(gene.as_str())
+                .expect("sources are genes of the panel")
+        };
         let sources: Vec<usize> = self.sources.genes().iter().map(position).collect();
         let pairs: Vec<(usize, usize)> = sources
             .iter()
@@ -333,17 +362,26 @@ impl Job<'_> {
                         n_cells: of_half.strata.n_cells(),
                         pooled: &pooled.iter().map(|r| r.abs()).collect::<Vec<_>>(),
                     };
-                    files.extend(self.write_scores(&scores, &labelling.name, half, EdgeKind::Spearman, &metadata)?);
+                    files.extend(self.write_scores(
+                        &scores,
+                        &labelling.name,
+                        half,
+                        EdgeKind::Spearman,
+                        &metadata,
+                    )?);
                 }
             }
         }
-        self.bench.write(self.run, names::EDGE_DISCOVERIES, &Discovered::table(&found)?)?;
+        self.bench
+            .write(self.run, names::EDGE_DISCOVERIES, &Discovered::table(&found)?)?;
         files.push(names::EDGE_DISCOVERIES.to_owned());
         Ok(files)
     }
 
     fn expression(&self, counts: &CountMatrix) -> Result<Array2<f32>> {
-        let of_panel = counts.select_genes(self.panel).map_err(|gene| missing_gene(&gene))?;
+        let of_panel = counts
+            .select_genes(self.panel)
+            .map_err(|gene| missing_gene(&gene))?;
         Ok(of_panel.log1p_cp10k().to_dense())
     }
 
@@ -367,20 +405,24 @@ impl Job<'_> {
     ) -> Result<Vec<String>> {
         let mut files = Vec::new();
         for variant in Variant::all() {
-            let Some(values) = scores.of(variant)? else { continue };
+            let Some(values) = scores.of(variant)? else {
+                continue;
+            };
             let values = values.into_iter().map(|value| value as f32).collect();
             let values = Array2::from_shape_vec((self.sources.len(), self.panel.len()), values)?;
             let edges = EdgeMatrix::new(kind, self.sources.clone(), self.panel.clone(), values)?;
             let file = names::stratified(name, half, variant.name(), kind);
             let mut metadata = described(kind, metadata);
-            metadata.push(("scfm.strata".to_owned(), format!("{name}, half {}, {}", half + 1, variant.name())));
+            metadata.push((
+                "scfm.strata".to_owned(),
+                format!("{name}, half {}, {}", half + 1, variant.name()),
+            ));
             write_edges(&self.run.file(&file), &edges, &metadata)?;
             files.push(file);
         }
         Ok(files)
     }
 }
-
 
 /// Scores of pairs in the strata of one half of the cells, `[stratum, pair]`.
 struct Scores<'a> {
@@ -406,7 +448,10 @@ impl Scores<'_> {
         };
         Ok(Some(match variant {
             Variant::Of(aggregator) => apply(aggregator, self.scores.view())?,
-            _ => apply(Aggregator::Max, shrunken(self.scores.view(), self.errors.view())?.view())?,
+            _ => apply(
+                Aggregator::Max,
+                shrunken(self.scores.view(), self.errors.view())?.view(),
+            )?,
         }))
     }
 }
@@ -420,7 +465,11 @@ struct OfHalf {
 
 impl OfHalf {
     fn correlations(&self, pairs: &[(usize, usize)]) -> Result<Array2<f64>> {
-        Ok(correlations_by_stratum(self.expression.view(), pairs, &self.strata)?)
+        Ok(correlations_by_stratum(
+            self.expression.view(),
+            pairs,
+            &self.strata,
+        )?)
     }
 
     fn pooled(&self, pairs: &[(usize, usize)]) -> Result<Vec<f64>> {
@@ -489,13 +538,22 @@ impl Discovered {
             .with("labels", Column::text(rows.iter().map(|row| &row.labels)))?
             .with("strata", Column::counts(rows.iter().map(|row| row.n_strata)))?
             .with("discoveries", Column::counts(rows.iter().map(|row| row.found)))?
-            .with("of_permuted_genes", Column::counts(rows.iter().map(|row| row.of_permuted)))?
+            .with(
+                "of_permuted_genes",
+                Column::counts(rows.iter().map(|row| row.of_permuted)),
+            )?
             .with(
                 "false_discovery_rate",
                 Column::numbers(rows.iter().map(|row| share(row.of_permuted, row.found))),
             )?
-            .with("pooled_discoveries", Column::counts(rows.iter().map(|row| row.pooled)))?
-            .with("replicated", Column::numbers(rows.iter().map(|row| share(row.again, row.pooled))))?)
+            .with(
+                "pooled_discoveries",
+                Column::counts(rows.iter().map(|row| row.pooled)),
+            )?
+            .with(
+                "replicated",
+                Column::numbers(rows.iter().map(|row| share(row.again, row.pooled))),
+            )?)
     }
 }
 
@@ -514,7 +572,13 @@ impl StoredStrata {
             _ => vec![None; column.len()],
         };
         let whole = |name: &str| -> Vec<usize> {
-            table.column(name).map(numbers).unwrap_or_default().into_iter().flatten().collect()
+            table
+                .column(name)
+                .map(numbers)
+                .unwrap_or_default()
+                .into_iter()
+                .flatten()
+                .collect()
         };
         let labellings = table
             .columns()

@@ -77,7 +77,9 @@ mod tests {
     #[test]
     fn a_large_set_is_thinned_and_an_empty_one_says_so() {
         let points = (0..10_000).map(|i| (f64::from(i), f64::from(i % 7))).collect();
-        let svg = scatter(&[PointGroup { name: "all", points }], "x", "y").svg().to_owned();
+        let svg = scatter(&[PointGroup { name: "all", points }], "x", "y")
+            .svg()
+            .to_owned();
         assert!(svg.matches("<circle").count() <= MOST);
         assert!(scatter(&[], "x", "y").svg().contains("nothing to draw"));
     }
