@@ -44,7 +44,7 @@ pub mod names {
     pub const MASKED: &str = "tables/ablation_masked.parquet";
     pub const FIDELITY: &str = "tables/ablation_fidelity.parquet";
     pub const STRATA: &str = "tables/cssi_strata.parquet";
-    pub const EDGE_DISCOVERIES: &str = "tables/cssi_edge_counts.parquet";
+    pub const EDGE_DISCOVERIES: &str = "tables/cssi_edge_discoveries.parquet";
     pub const SAMPLES: &str = "tables/scaling_samples.parquet";
     pub const ALTERED_EDGES: &str = "edges/ablation";
 

@@ -340,12 +340,12 @@ fn edge_discoveries(desk: &mut Desk<'_>) -> Result<()> {
         Some(1),
         true,
     )?;
-    desk.keep_table(
-        "cssi_edge_discoveries",
+    desk.show_table(
         "Single edges by correlation inside strata, at a false discovery rate of 5 %: discoveries in one half of the cells, in the same \
          cells with each gene permuted, and the share of the first half's pooled discoveries that the other half's strata find again",
         table,
-    )
+    );
+    Ok(())
 }
 
 fn say(desk: &mut Desk<'_>, stored: &StoredStrata, chosen: &HeldOut, correlation: &HeldOut) {
