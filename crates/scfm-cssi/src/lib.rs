@@ -13,6 +13,7 @@ mod leiden;
 mod neighbours;
 mod pca;
 mod recovery;
+mod states;
 mod strata;
 
 pub use adaptive::{Adaptive, adaptive, fisher_z};
@@ -28,4 +29,5 @@ pub use leiden::{Communities, Partition, Scanned, leiden};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use pca::{Components, Covariance};
 pub use recovery::{HeldOut, Measure, Part, f1_at, hits_at, split_half};
+pub use states::{StateParams, StateSearch};
 pub use strata::{Strata, random_labels, shuffled_labels};
