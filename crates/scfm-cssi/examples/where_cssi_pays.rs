@@ -24,13 +24,20 @@ const AGGREGATORS: [Aggregator; 4] = [
 
 fn main() -> Result<(), Error> {
     let n_draws = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(20);
-    println!("cells,states,cells_per_state,marker_shift,pair_shift,strata,score,f1,f1_se,auroc,auroc_se,auroc_gain,auroc_gain_se,strata_matter");
+    println!(
+        "cells,states,cells_per_state,marker_shift,pair_shift,strata,score,f1,f1_se,auroc,auroc_se,auroc_gain,auroc_gain_se,strata_matter"
+    );
     for (n_states, cells) in SCALING {
         let params = MixtureParams::new(n_states, cells);
         let draw = |seed: u64| Ok(published::mixture(&params, 100 * seed as u32 + n_states as u32)?);
-        report(&format!("published,{n_states},{cells},0,0"), n_states, n_draws, draw)?;
+        report(
+            &format!("published,{n_states},{cells},0,0"),
+            n_states,
+            n_draws,
+            draw,
+        )?;
     }
-    for (n_states, cells) in [(2, 250), (4, 100), (8, 125)] {
+    for (n_states, cells) in [(4, 100), (8, 125)] {
         for pairs in [0.0, 0.5] {
             for markers in [0.0, 1.0, 2.0] {
                 let params = MixtureParams::new(n_states, cells);
@@ -39,8 +46,20 @@ fn main() -> Result<(), Error> {
                     pairs,
                     ..Separation::default()
                 };
-                let draw = |index| Ok(StateMixture::identifiable(&params, separation, Seeds::new(0), index)?);
-                report(&format!("identifiable,{n_states},{cells},{markers},{pairs}"), n_states, n_draws, draw)?;
+                let draw = |index| {
+                    Ok(StateMixture::identifiable(
+                        &params,
+                        separation,
+                        Seeds::new(0),
+                        index,
+                    )?)
+                };
+                report(
+                    &format!("identifiable,{n_states},{cells},{markers},{pairs}"),
+                    n_states,
+                    n_draws,
+                    draw,
+                )?;
             }
         }
     }
@@ -65,9 +84,13 @@ fn report(
     for at in 0..draws[0].len() {
         let strata = draws[0][at].0;
         for aggregator in AGGREGATORS {
-            print_row(cells, strata, aggregator.name(), &draws, at, |recovered| recovered.by(aggregator));
+            print_row(cells, strata, aggregator.name(), &draws, at, |recovered| {
+                recovered.by(aggregator)
+            });
         }
-        print_row(cells, strata, "adaptive", &draws, at, |recovered| recovered.adaptive);
+        print_row(cells, strata, "adaptive", &draws, at, |recovered| {
+            recovered.adaptive
+        });
     }
     Ok(())
 }
@@ -83,9 +106,18 @@ fn of_draw(mixture: &StateMixture, n_states: usize, index: u64) -> Result<Vec<Ro
         ("known", within(&mixture.states)?),
         ("k-means", within(&k_means(&all_genes)?)?),
         ("leiden", within(&leiden(&all_genes)?)?),
-        ("cross-fitted k-means", Recovered::cross_fitted(mixture, k_means, &mut stream("parts"))?),
-        ("cross-fitted leiden", Recovered::cross_fitted(mixture, leiden, &mut stream("parts"))?),
-        ("shuffled", within(&shuffled_labels(&mixture.states, &mut stream("shuffled")))?),
+        (
+            "cross-fitted k-means",
+            Recovered::cross_fitted(mixture, k_means, &mut stream("parts"))?,
+        ),
+        (
+            "cross-fitted leiden",
+            Recovered::cross_fitted(mixture, leiden, &mut stream("parts"))?,
+        ),
+        (
+            "shuffled",
+            within(&shuffled_labels(&mixture.states, &mut stream("shuffled")))?,
+        ),
     ])
 }
 

@@ -53,7 +53,10 @@ pub fn adaptive(
     let edges = edges(estimates, standard_errors)?;
     let scales = scales(&edges)?;
     let seen: Vec<usize> = (0..edges.len()).filter(|&edge| !edges[edge].is_empty()).collect();
-    let components: Vec<Vec<f64>> = seen.iter().map(|&edge| log_factors(&edges[edge], &scales)).collect();
+    let components: Vec<Vec<f64>> = seen
+        .iter()
+        .map(|&edge| log_factors(&edges[edge], &scales))
+        .collect();
 
     let shared = Fit::of(&components, 1 + scales.len());
     let specific = Fit::of(&components, 1 + 3 * scales.len());
@@ -78,7 +81,11 @@ pub fn adaptive(
     }
     for (fit, weight) in [(&shared, 1.0 - strata_matter), (&specific, strata_matter)] {
         for (component, share) in fit.shares.iter().enumerate() {
-            let kind = if component == 0 { 0 } else { 1 + (component - 1) / scales.len() };
+            let kind = if component == 0 {
+                0
+            } else {
+                1 + (component - 1) / scales.len()
+            };
             result.shares[kind] += weight * share;
         }
     }
@@ -90,10 +97,17 @@ pub fn adaptive(
 pub fn fisher_z(correlations: ArrayView2<'_, f64>, sizes: ArrayView2<'_, f64>) -> (Array2<f64>, Array2<f64>) {
     // A correlation of 1 has no z; this one is as far from 0 as ranks of a thousand cells can be told from it.
     const LARGEST: f64 = 1.0 - 1e-6;
-    let z = ndarray::Zip::from(correlations)
-        .and(sizes)
-        .map_collect(|r, &n| if n > 3.0 { r.clamp(-LARGEST, LARGEST).atanh() } else { f64::NAN });
-    (z, sizes.mapv(|n| if n > 3.0 { 1.0 / (n - 3.0).sqrt() } else { f64::NAN }))
+    let z = ndarray::Zip::from(correlations).and(sizes).map_collect(|r, &n| {
+        if n > 3.0 {
+            r.clamp(-LARGEST, LARGEST).atanh()
+        } else {
+            f64::NAN
+        }
+    });
+    (
+        z,
+        sizes.mapv(|n| if n > 3.0 { 1.0 / (n - 3.0).sqrt() } else { f64::NAN }),
+    )
 }
 
 /// An estimate and the square of its standard error.
@@ -102,7 +116,13 @@ type Estimate = (f64, f64);
 fn edges(estimates: ArrayView2<'_, f64>, errors: ArrayView2<'_, f64>) -> Result<Vec<Vec<Estimate>>, Error> {
     same("rows of standard errors", estimates.nrows(), errors.nrows())?;
     same("columns of standard errors", estimates.ncols(), errors.ncols())?;
-    let refused = |what, value, expected| Err(Error::OutOfRange { what, value, expected });
+    let refused = |what, value, expected| {
+        Err(Error::OutOfRange {
+            what,
+            value,
+            expected,
+        })
+    };
     let mut edges = vec![Vec::new(); estimates.ncols()];
     for ((at, &estimate), &error) in estimates.indexed_iter().zip(errors) {
         if estimate.is_nan() {
@@ -121,9 +141,16 @@ fn edges(estimates: ArrayView2<'_, f64>, errors: ArrayView2<'_, f64>) -> Result<
 
 /// Variances of effects, from twice the largest that an estimate asks for down to a quarter of a mean's own error.
 fn scales(edges: &[Vec<Estimate>]) -> Result<Vec<f64>, Error> {
-    let excess = edges.iter().flatten().map(|&(estimate, error)| estimate * estimate - error);
+    let excess = edges
+        .iter()
+        .flatten()
+        .map(|&(estimate, error)| estimate * estimate - error);
     let largest_excess = excess.fold(f64::NAN, f64::max);
-    let mut errors: Vec<f64> = edges.iter().filter(|edge| !edge.is_empty()).map(|edge| mean(edge).1).collect();
+    let mut errors: Vec<f64> = edges
+        .iter()
+        .filter(|edge| !edge.is_empty())
+        .map(|edge| mean(edge).1)
+        .collect();
     errors.sort_unstable_by(f64::total_cmp);
     let Some(&error) = errors.get(errors.len() / 2) else {
         return Err(Error::OutOfRange {
@@ -134,9 +161,11 @@ fn scales(edges: &[Vec<Estimate>]) -> Result<Vec<f64>, Error> {
     };
     let smallest = error / 4.0;
     let largest = f64::max(4.0 * largest_excess, 2.0 * smallest);
-    Ok(std::iter::successors(Some(largest), |scale| Some(scale / SCALE_RATIO))
-        .take_while(|&scale| scale > smallest)
-        .collect())
+    Ok(
+        std::iter::successors(Some(largest), |scale| Some(scale / SCALE_RATIO))
+            .take_while(|&scale| scale > smallest)
+            .collect(),
+    )
 }
 
 /// The precision-weighted mean and its squared standard error.
@@ -185,7 +214,10 @@ impl Fit {
         // Likelihoods of an edge over the largest of its components, which keeps them from overflowing.
         let (mut scaled, mut largest) = (Vec::new(), Vec::new());
         for factors in components {
-            let most = factors[..n_components].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let most = factors[..n_components]
+                .iter()
+                .copied()
+                .fold(f64::NEG_INFINITY, f64::max);
             scaled.extend(factors[..n_components].iter().map(|factor| (factor - most).exp()));
             largest.push(most);
         }
@@ -217,7 +249,11 @@ impl Fit {
     }
 
     fn terms<'a>(&'a self, factors: &'a [f64]) -> Vec<f64> {
-        self.shares.iter().zip(factors).map(|(share, factor)| share.ln() + factor).collect()
+        self.shares
+            .iter()
+            .zip(factors)
+            .map(|(share, factor)| share.ln() + factor)
+            .collect()
     }
 
     /// Of an effect to none, but for the odds of none, which all edges share.

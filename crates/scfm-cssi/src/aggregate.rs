@@ -68,7 +68,9 @@ impl Aggregator {
         pooled: &[f64],
     ) -> Result<Vec<f64>, Error> {
         same("rows of scores", strata.len(), scores.nrows())?;
-        let sizes = Array1::from(strata.sizes()).mapv(|size| size as f64).insert_axis(Axis(1));
+        let sizes = Array1::from(strata.sizes())
+            .mapv(|size| size as f64)
+            .insert_axis(Axis(1));
         let sizes = sizes.broadcast(scores.dim()).expect("a size for each row");
         self.apply_sized(scores, sizes, strata.n_cells(), pooled)
     }
@@ -126,7 +128,9 @@ impl Aggregator {
                 let mean = scores.clone().sum::<f64>() / n;
                 (scores.map(|score| (score - mean).powi(2)).sum::<f64>() / n).sqrt()
             }
-            Self::Deviation => scores.map(|score| (score - pooled).abs()).fold(f64::NAN, f64::max),
+            Self::Deviation => scores
+                .map(|score| (score - pooled).abs())
+                .fold(f64::NAN, f64::max),
         }
     }
 }

@@ -73,7 +73,13 @@ impl Recovered {
             min_cells: MIN_CELLS,
             ..CrossFit::default()
         };
-        let fitted = cross_fitted(mixture.expression.view(), &mixture.pairs, params, find_states, rng)?;
+        let fitted = cross_fitted(
+            mixture.expression.view(),
+            &mixture.pairs,
+            params,
+            find_states,
+            rng,
+        )?;
         Self::of(mixture, fitted.correlations.view(), fitted.sizes.view())
     }
 

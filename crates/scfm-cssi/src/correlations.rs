@@ -71,7 +71,9 @@ impl PairRanks {
         }
         let (first, place_of_first) = distinct(pairs.iter().map(|pair| pair.0), n_genes)?;
         let (second, place_of_second) = distinct(pairs.iter().map(|pair| pair.1), n_genes)?;
-        let places = pairs.iter().map(|&(a, b)| (place_of_first[a], place_of_second[b]));
+        let places = pairs
+            .iter()
+            .map(|&(a, b)| (place_of_first[a], place_of_second[b]));
         let first = centred_ranks(expression, &first, cells)?;
         let second = centred_ranks(expression, &second, cells)?;
         let norms = |ranks: &Array2<f64>| ranks.rows().into_iter().map(|row| row.dot(&row)).collect();
@@ -138,7 +140,10 @@ fn centred_ranks<T: Copy + Into<f64> + Sync>(
     let rows: Vec<Vec<f64>> = genes
         .par_iter()
         .map(|&gene| {
-            let values: Vec<f64> = cells.iter().map(|&cell| expression[[cell, gene]].into()).collect();
+            let values: Vec<f64> = cells
+                .iter()
+                .map(|&cell| expression[[cell, gene]].into())
+                .collect();
             if let Some(at) = values.iter().position(|value| value.is_nan()) {
                 return Err(Error::NotFinite {
                     what: "expression",
@@ -148,7 +153,10 @@ fn centred_ranks<T: Copy + Into<f64> + Sync>(
                 });
             }
             let middle = (cells.len() + 1) as f64;
-            Ok(mid_ranks(&values)?.into_iter().map(|rank| 2.0 * rank - middle).collect())
+            Ok(mid_ranks(&values)?
+                .into_iter()
+                .map(|rank| 2.0 * rank - middle)
+                .collect())
         })
         .collect::<Result<_, _>>()?;
     let flat = rows.into_iter().flatten().collect();

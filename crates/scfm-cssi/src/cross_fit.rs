@@ -72,7 +72,11 @@ pub fn cross_fitted<T: Copy + Into<f64> + Sync>(
         let n = fold.len();
         let fold = |index: usize| {
             let place = fold.get(index).copied();
-            place.ok_or(Error::OutOfBounds { what: "gene", index, n })
+            place.ok_or(Error::OutOfBounds {
+                what: "gene",
+                index,
+                n,
+            })
         };
         let (a, b) = (fold(a)?, fold(b)?);
         by_folds.entry((a.min(b), a.max(b))).or_default().push(at);
@@ -96,7 +100,11 @@ pub fn cross_fitted<T: Copy + Into<f64> + Sync>(
         })
         .collect::<Result<_, Error>>()?;
 
-    let most = searches.iter().map(|search| search.sizes.len()).max().unwrap_or(0);
+    let most = searches
+        .iter()
+        .map(|search| search.sizes.len())
+        .max()
+        .unwrap_or(0);
     let mut result = CrossFitted {
         correlations: Array2::from_elem((most, pairs.len()), f64::NAN),
         sizes: Array2::zeros((most, pairs.len())),

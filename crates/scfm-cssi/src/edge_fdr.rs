@@ -63,7 +63,13 @@ pub fn permutation_p<T: Copy + Into<f64> + Sync, R: Rng>(
         );
     let total = (1 + n_permutations) as f64;
     // A pair without any correlation is never exceeded, nor is it significant.
-    let p = |(count, observed): (u32, f64)| if observed.is_nan() { 1.0 } else { f64::from(1 + count) / total };
+    let p = |(count, observed): (u32, f64)| {
+        if observed.is_nan() {
+            1.0
+        } else {
+            f64::from(1 + count) / total
+        }
+    };
     Ok(exceeding.into_iter().zip(observed).map(p).collect())
 }
 

@@ -185,7 +185,13 @@ fn bandwidth(distances: &[f64], nearest: f64, mean: f64) -> f64 {
     for _ in 0..HALVINGS {
         let sum: f64 = distances
             .iter()
-            .map(|d| if *d > nearest { (-(d - nearest) / middle).exp() } else { 1.0 })
+            .map(|d| {
+                if *d > nearest {
+                    (-(d - nearest) / middle).exp()
+                } else {
+                    1.0
+                }
+            })
             .sum();
         if (sum - target).abs() < TOLERANCE {
             break;
@@ -195,7 +201,11 @@ fn bandwidth(distances: &[f64], nearest: f64, mean: f64) -> f64 {
         } else {
             low = middle;
         }
-        middle = if high.is_infinite() { middle * 2.0 } else { (low + high) / 2.0 };
+        middle = if high.is_infinite() {
+            middle * 2.0
+        } else {
+            (low + high) / 2.0
+        };
     }
     let scale = if nearest > 0.0 {
         distances.iter().sum::<f64>() / k as f64

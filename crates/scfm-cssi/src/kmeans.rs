@@ -123,7 +123,13 @@ fn move_centres(points: ArrayView2<'_, f64>, nearest: &mut [(usize, f64)], centr
     while let Some(empty) = sizes.iter().position(|&size| size == 0) {
         let furthest = (0..nearest.len())
             .filter(|&cell| sizes[nearest[cell].0] > 1)
-            .reduce(|best, cell| if nearest[cell].1 > nearest[best].1 { cell } else { best })
+            .reduce(|best, cell| {
+                if nearest[cell].1 > nearest[best].1 {
+                    cell
+                } else {
+                    best
+                }
+            })
             .expect("there are at least as many cells as clusters");
         sizes[nearest[furthest].0] -= 1;
         sizes[empty] += 1;

@@ -115,11 +115,7 @@ impl Points {
             }
             columns[[i, d]] = squared as f32;
         }
-        Ok(Self {
-            exact,
-            columns,
-            rows,
-        })
+        Ok(Self { exact, columns, rows })
     }
 
     fn n(&self) -> usize {

@@ -88,7 +88,10 @@ impl Covariance {
                 let columns = |from: usize| from..(from + GENES).min(n_genes);
                 let mut sums = Array2::<f64>::zeros((columns(a).len(), columns(b).len()));
                 for cells in centred.axis_chunks_iter(Axis(0), CELLS) {
-                    let product = cells.slice(s![.., columns(a)]).t().dot(&cells.slice(s![.., columns(b)]));
+                    let product = cells
+                        .slice(s![.., columns(a)])
+                        .t()
+                        .dot(&cells.slice(s![.., columns(b)]));
                     sums.zip_mut_with(&product, |sum, &term| *sum += f64::from(term));
                 }
                 sums
@@ -147,7 +150,10 @@ impl Covariance {
         });
         let (variances, mut loadings) = leading(&covariance, k);
         for mut loading in loadings.columns_mut() {
-            let largest = loading.iter().copied().reduce(|a, b| if b.abs() > a.abs() { b } else { a });
+            let largest = loading
+                .iter()
+                .copied()
+                .reduce(|a, b| if b.abs() > a.abs() { b } else { a });
             if largest < Some(0.0) {
                 loading.mapv_inplace(|x| -x);
             }
@@ -206,7 +212,12 @@ fn leading(matrix: &Array2<f64>, k: usize) -> (Vec<f64>, Array2<f64>) {
         let (values, vectors) = all_at_once(&basis.t().dot(&image), width);
         start = basis.dot(&vectors);
         let residuals = image.dot(&vectors) - &start * &Array1::from(values.clone());
-        let worst = residuals.columns().into_iter().take(k).map(|r| r.dot(&r).sqrt()).fold(0.0, f64::max);
+        let worst = residuals
+            .columns()
+            .into_iter()
+            .take(k)
+            .map(|r| r.dot(&r).sqrt())
+            .fold(0.0, f64::max);
         if worst <= TOLERANCE * values[0].abs() {
             return (values[..k].to_vec(), start.slice(s![.., ..k]).to_owned());
         }
@@ -220,7 +231,9 @@ fn all_at_once(matrix: &Array2<f64>, k: usize) -> (Vec<f64>, Array2<f64>) {
     let mut order: Vec<usize> = (0..matrix.nrows()).collect();
     order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
     let values = order[..k].iter().map(|&at| eigen.eigenvalues[at]).collect();
-    let vectors = Array2::from_shape_fn((matrix.nrows(), k), |(row, at)| eigen.eigenvectors[(row, order[at])]);
+    let vectors = Array2::from_shape_fn((matrix.nrows(), k), |(row, at)| {
+        eigen.eigenvectors[(row, order[at])]
+    });
     (values, vectors)
 }
 

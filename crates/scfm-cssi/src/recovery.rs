@@ -27,7 +27,13 @@ pub fn f1_at(k: usize, scores: &[f64], truth: &[bool]) -> Result<f64, Error> {
 pub fn hits_at(k: usize, scores: &[f64], truth: &[bool]) -> Result<usize, Error> {
     same("truths", scores.len(), truth.len())?;
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    let score = |at: usize| if scores[at].is_nan() { f64::NEG_INFINITY } else { scores[at] };
+    let score = |at: usize| {
+        if scores[at].is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            scores[at]
+        }
+    };
     order.sort_by(|&a, &b| score(b).partial_cmp(&score(a)).expect("no NaN is left"));
     Ok(order.into_iter().take(k).filter(|&at| truth[at]).count())
 }

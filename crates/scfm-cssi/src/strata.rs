@@ -49,7 +49,10 @@ impl Strata {
         Ok(Self {
             labels: kept_labels,
             cells,
-            skipped: skipped.into_iter().map(|(label, cells)| (label, cells.len())).collect(),
+            skipped: skipped
+                .into_iter()
+                .map(|(label, cells)| (label, cells.len()))
+                .collect(),
             n_cells: labels.len(),
         })
     }

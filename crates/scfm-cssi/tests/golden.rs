@@ -95,8 +95,15 @@ fn neighbours_and_their_weights_are_those_of_scanpy() {
     let graph = Graph::fuzzy(&found);
     assert_eq!(graph.n_edges(), case.edges.len());
     for (a, b, expected) in case.edges {
-        let weight = graph.edges_of(a).find(|&(cell, _)| cell == b).expect("the edge").1;
-        assert!((weight - expected).abs() < MEMBERSHIP, "{a}-{b}: {weight} against {expected}");
+        let weight = graph
+            .edges_of(a)
+            .find(|&(cell, _)| cell == b)
+            .expect("the edge")
+            .1;
+        assert!(
+            (weight - expected).abs() < MEMBERSHIP,
+            "{a}-{b}: {weight} against {expected}"
+        );
         assert_eq!(graph.edges_of(b).find(|&(cell, _)| cell == a).unwrap().1, weight);
     }
 }
@@ -106,12 +113,20 @@ fn components_are_those_of_scikit_learn_up_to_signs() {
     let case = golden().components;
     let points = matrix(&case.points);
     let genes: Vec<usize> = (0..points.ncols()).collect();
-    let components = Covariance::of(points.view()).unwrap().components(&genes, 4).unwrap();
+    let components = Covariance::of(points.view())
+        .unwrap()
+        .components(&genes, 4)
+        .unwrap();
     let coordinates = components.coordinates(points.view());
     for (at, expected) in case.variances.iter().enumerate() {
         assert!((components.variances[at] / expected - 1.0).abs() < SINGLE);
         let loading = components.loadings.column(at);
-        let sign = loading.iter().zip(&case.loadings[at]).map(|(a, b)| a * b).sum::<f64>().signum();
+        let sign = loading
+            .iter()
+            .zip(&case.loadings[at])
+            .map(|(a, b)| a * b)
+            .sum::<f64>()
+            .signum();
         for (a, b) in loading.iter().zip(&case.loadings[at]) {
             assert!((a - sign * b).abs() < SINGLE);
         }
@@ -130,17 +145,26 @@ fn communities_are_as_good_as_those_of_leidenalg() {
             // The quality of the other's partition is first measured by our own yardstick.
             let best = found.qualities.iter().copied().fold(f64::MIN, f64::max);
             assert!((graph.modularity(&found.labels, resolution) - best).abs() < 1e-6);
-            let runs: Vec<Vec<usize>> = (0..10).map(|seed| leiden(&graph, resolution, seed).unwrap()).collect();
+            let runs: Vec<Vec<usize>> = (0..10)
+                .map(|seed| leiden(&graph, resolution, seed).unwrap())
+                .collect();
             let qualities = runs.iter().map(|labels| graph.modularity(labels, resolution));
             let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / 10.0;
-            let (ours, theirs) = (mean(&mut qualities.clone()), mean(&mut found.qualities.iter().copied()));
+            let (ours, theirs) = (
+                mean(&mut qualities.clone()),
+                mean(&mut found.qualities.iter().copied()),
+            );
             assert!(
                 ours > theirs - QUALITY * theirs.abs(),
                 "{} at {resolution}: {ours} against {theirs}",
                 case.name
             );
             let most = qualities.fold(f64::MIN, f64::max);
-            assert!(most > best - QUALITY * best.abs(), "{}: {most} against {best}", case.name);
+            assert!(
+                most > best - QUALITY * best.abs(),
+                "{}: {most} against {best}",
+                case.name
+            );
         }
         if let Some(truth) = &case.truth {
             let labels = leiden(&graph, 1.0, 0).unwrap();
@@ -184,10 +208,16 @@ fn clusters_are_as_tight_as_those_of_scikit_learn() {
     let labels = k_means(points.view(), case.n_clusters, 50, &mut rng).unwrap();
     let mut spread = 0.0;
     for cluster in 0..case.n_clusters {
-        let members: Vec<usize> = (0..labels.len()).filter(|&cell| labels[cell] == cluster).collect();
+        let members: Vec<usize> = (0..labels.len())
+            .filter(|&cell| labels[cell] == cluster)
+            .collect();
         let own = points.select(ndarray::Axis(0), &members);
         let centre = own.mean_axis(ndarray::Axis(0)).expect("no cluster is empty");
         spread += (own - centre).mapv(|x| x * x).sum();
     }
-    assert!(spread < case.spread * (1.0 + 1e-6), "{spread} against {}", case.spread);
+    assert!(
+        spread < case.spread * (1.0 + 1e-6),
+        "{spread} against {}",
+        case.spread
+    );
 }

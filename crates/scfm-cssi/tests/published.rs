@@ -49,7 +49,11 @@ fn known() -> Vec<(usize, u32, Recovered)> {
         for seed in 0..10 {
             let params = MixtureParams::new(n_states, cells);
             let mixture = published::mixture(&params, 100 * seed + n_states as u32).unwrap();
-            rows.push((n_states, seed, Recovered::within(&mixture, &mixture.states).unwrap()));
+            rows.push((
+                n_states,
+                seed,
+                Recovered::within(&mixture, &mixture.states).unwrap(),
+            ));
         }
     }
     rows
@@ -68,7 +72,10 @@ fn the_sixty_rows_come_out_bit_for_bit() {
     let rows = known();
     assert_eq!(rows.len(), expected.len());
     for ((n_states, seed, row), expected) in rows.iter().zip(&expected) {
-        assert_eq!((*n_states as f64, f64::from(*seed)), (number(expected, "n_states"), number(expected, "seed")));
+        assert_eq!(
+            (*n_states as f64, f64::from(*seed)),
+            (number(expected, "n_states"), number(expected, "seed"))
+        );
         let (max, mean) = (row.by(Aggregator::Max), row.by(Aggregator::PublishedMean));
         for (value, column) in [
             (row.pooled.f1, "pool_f1"),
@@ -79,7 +86,10 @@ fn the_sixty_rows_come_out_bit_for_bit() {
             (mean.auroc, "cssi_mean_auc"),
         ] {
             let expected = number(expected, column);
-            assert!((value - expected).abs() < SUMS, "{n_states} {seed} {column}: {value} against {expected}");
+            assert!(
+                (value - expected).abs() < SUMS,
+                "{n_states} {seed} {column}: {value} against {expected}"
+            );
         }
     }
 }
@@ -144,12 +154,23 @@ fn strata_that_mean_nothing_recover_less_than_pooling_does() {
             .collect();
         let max = |at: usize| {
             let recovered = rows.iter().map(move |row| row[at].by(Aggregator::Max));
-            (mean(recovered.clone().map(|r| r.auroc)), mean(recovered.map(|r| r.f1)))
+            (
+                mean(recovered.clone().map(|r| r.auroc)),
+                mean(recovered.map(|r| r.f1)),
+            )
         };
         for (at, expected) in [(0, shuffled), (1, random)] {
             let (auroc, f1) = max(at);
-            assert!((auroc - expected.0).abs() < THREE, "{n_states}: {auroc} against {}", expected.0);
-            assert!((f1 - expected.1).abs() < THREE, "{n_states}: {f1} against {}", expected.1);
+            assert!(
+                (auroc - expected.0).abs() < THREE,
+                "{n_states}: {auroc} against {}",
+                expected.0
+            );
+            assert!(
+                (f1 - expected.1).abs() < THREE,
+                "{n_states}: {f1} against {}",
+                expected.1
+            );
         }
         assert!((max(2).1 - permuted).abs() < THREE);
         assert!((0.46..0.51).contains(&max(2).0));
@@ -180,7 +201,10 @@ fn the_tables_of_the_first_version_come_out() {
     let mut flips = 0;
     let mut check = |value: f64, expected: f64| {
         if (value - expected).abs() >= SUMS {
-            assert!(((value - expected).abs() - HALF_STEP).abs() < SUMS, "{value} against {expected}");
+            assert!(
+                ((value - expected).abs() - HALF_STEP).abs() < SUMS,
+                "{value} against {expected}"
+            );
             flips += 1;
         }
     };
@@ -206,12 +230,18 @@ fn the_tables_of_the_first_version_come_out() {
         check(found.by(Aggregator::Max).auroc, number(&row, "cssi_auc"));
     }
     for row in table("clustering_results.csv").unwrap() {
-        let found = recovered(&published::first_version(4, 100, 6), 10_000 * number(&row, "seed") as u32);
+        let found = recovered(
+            &published::first_version(4, 100, 6),
+            10_000 * number(&row, "seed") as u32,
+        );
         check(found.pooled.f1, number(&row, "pool_f1"));
         check(found.by(Aggregator::Max).f1, number(&row, "oracle_f1"));
     }
     for row in table("stats_results.csv").unwrap() {
-        let found = recovered(&published::first_version(4, 200, 6), 7_777 * number(&row, "seed") as u32);
+        let found = recovered(
+            &published::first_version(4, 200, 6),
+            7_777 * number(&row, "seed") as u32,
+        );
         check(found.pooled.f1, number(&row, "pool_f1"));
         check(found.pooled.auroc, number(&row, "pool_auc"));
         check(found.by(Aggregator::Max).f1, number(&row, "cssi_f1"));
@@ -224,14 +254,26 @@ fn the_tables_of_the_first_version_come_out() {
 fn means(scores: ArrayView2<'_, f64>, cells: &[usize], strata: &Strata) -> (Array2<f64>, Vec<f64>) {
     let mean = |cells: &[usize]| scores.select(Axis(0), cells).mean_axis(Axis(0)).unwrap();
     let rows: Vec<_> = (0..strata.len())
-        .map(|stratum| mean(&strata.cells(stratum).iter().map(|&at| cells[at]).collect::<Vec<_>>()))
+        .map(|stratum| {
+            mean(
+                &strata
+                    .cells(stratum)
+                    .iter()
+                    .map(|&at| cells[at])
+                    .collect::<Vec<_>>(),
+            )
+        })
         .collect();
     let views: Vec<_> = rows.iter().map(|row| row.view()).collect();
     (ndarray::stack(Axis(0), &views).unwrap(), mean(cells).to_vec())
 }
 
 /// Scores by the maximum and by the mean over states, and pooled ones, of some cells.
-fn variants(mixture: &ScoreMixture, cells: &[usize], min_cells: usize) -> Result<(Vec<Vec<f64>>, Vec<f64>), Error> {
+fn variants(
+    mixture: &ScoreMixture,
+    cells: &[usize],
+    min_cells: usize,
+) -> Result<(Vec<Vec<f64>>, Vec<f64>), Error> {
     let labels: Vec<usize> = cells.iter().map(|&cell| mixture.states[cell]).collect();
     let strata = Strata::new(&labels, min_cells)?;
     let (within, pooled) = means(mixture.scores.view(), cells, &strata);
@@ -247,7 +289,10 @@ fn the_split_half_table_comes_out_and_shrinks_where_edges_are_split_too() {
     let Some(archived) = json("cssi_splithalf_results.json") else {
         return;
     };
-    for ((n_states, cells), row) in SCALING.into_iter().zip(archived["synthetic_splithalf"].as_array().unwrap()) {
+    for ((n_states, cells), row) in SCALING
+        .into_iter()
+        .zip(archived["synthetic_splithalf"].as_array().unwrap())
+    {
         let n = n_states * cells;
         let mut columns = [const { Vec::new() }; 5];
         for seed in 0..10 {
@@ -266,7 +311,13 @@ fn the_split_half_table_comes_out_and_shrinks_where_edges_are_split_too() {
             columns[3].push(as_published.held_out[as_published.chosen]);
 
             // Every other edge and every other pair chooses; the rest judges.
-            let part = |pair: usize| if pair.is_multiple_of(2) { Part::Training } else { Part::Test };
+            let part = |pair: usize| {
+                if pair.is_multiple_of(2) {
+                    Part::Training
+                } else {
+                    Part::Test
+                }
+            };
             let apart = split_half(&training, &test, &truth, part, Measure::Auroc).unwrap();
             columns[4].push(apart.held_out[apart.chosen]);
         }
@@ -278,7 +329,10 @@ fn the_split_half_table_comes_out_and_shrinks_where_edges_are_split_too() {
             "pooled_heldout_mean",
             "cssi_heldout_mean",
         ]) {
-            assert!((value - expected(column)).abs() < SUMS, "{n_states} {column}: {value}");
+            assert!(
+                (value - expected(column)).abs() < SUMS,
+                "{n_states} {column}: {value}"
+            );
         }
         assert!(means[3] <= 2.0 / 3.0 + SUMS, "40 of 20 edges cannot do better");
         assert!(means[4] > 0.99, "on edges that chose nothing: {}", means[4]);
@@ -291,9 +345,15 @@ fn the_simulated_blood_recovers_its_pairs() {
     let truth = mixture.truth();
     let all: Vec<usize> = (0..mixture.states.len()).collect();
     let expression = mixture.expression.view();
-    let pooled: Vec<f64> = correlations(expression, &mixture.pairs, &all).unwrap().into_iter().map(f64::abs).collect();
+    let pooled: Vec<f64> = correlations(expression, &mixture.pairs, &all)
+        .unwrap()
+        .into_iter()
+        .map(f64::abs)
+        .collect();
     let strata = Strata::new(&mixture.states, 20).unwrap();
-    let within = correlations_by_stratum(expression, &mixture.pairs, &strata).unwrap().mapv(f64::abs);
+    let within = correlations_by_stratum(expression, &mixture.pairs, &strata)
+        .unwrap()
+        .mapv(f64::abs);
     let by = |aggregator: Aggregator| aggregator.apply(within.view(), &strata, &pooled).unwrap();
     let (max, mean) = (by(Aggregator::Max), by(Aggregator::PublishedMean));
     for (k, expected) in [
@@ -324,14 +384,19 @@ fn the_simulated_immune_cells_recover_theirs() {
             let all: Vec<usize> = (0..n_cells).collect();
             let (mut variants, mut pooled) = variants(&mixture, &all, 5).unwrap();
             let mut max = variants.swap_remove(0);
-            max.iter_mut().chain(&mut pooled).for_each(|score| *score = score.abs());
+            max.iter_mut()
+                .chain(&mut pooled)
+                .for_each(|score| *score = score.abs());
             sums[0] += f1_at(25, &pooled, &truth).unwrap() / 10.0;
             sums[1] += f1_at(25, &max, &truth).unwrap() / 10.0;
             sums[2] += auroc(&pooled, &truth).unwrap() / 10.0;
             sums[3] += auroc(&max, &truth).unwrap() / 10.0;
         }
         for (value, expected) in sums.into_iter().zip([pooled_f1, max_f1, pooled_auroc, max_auroc]) {
-            assert!((value - expected).abs() < THREE + FOUR, "{n_cells}: {value} against {expected}");
+            assert!(
+                (value - expected).abs() < THREE + FOUR,
+                "{n_cells}: {value} against {expected}"
+            );
         }
     }
 }
