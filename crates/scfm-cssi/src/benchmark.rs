@@ -1,6 +1,6 @@
 //! What each way to use states recovers of the edges of simulated cells, whose edges are known.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rand::Rng;
 use scfm_core::Seeds;
 use scfm_synth::{MixtureParams, StateMixture, published};
@@ -60,37 +60,25 @@ impl Recovered {
         Self::of(mixture, correlations.view(), sizes.view())
     }
 
-    /// From clusters of cells (k-means) that are found without the genes of each pair.
+    /// From states that `find_states` finds without the genes of each pair, as [`cross_fitted`] does.
     ///
     /// # Errors
     /// As [`cross_fitted`].
     pub fn cross_fitted(
         mixture: &StateMixture,
-        n_clusters: usize,
-        seeds: Seeds,
-        index: u64,
+        find_states: impl Fn(&[usize]) -> Result<Vec<usize>, Error> + Sync,
+        rng: &mut impl Rng,
     ) -> Result<Self, Error> {
-        let stream = |purpose| seeds.stream("cssi/benchmark", purpose, index);
-        let expression = mixture.expression.view();
         let params = CrossFit {
             min_cells: MIN_CELLS,
             ..CrossFit::default()
         };
-        let find_states = |genes: &[usize]| {
-            let kept = expression.select(ndarray::Axis(1), genes);
-            k_means(
-                kept.view(),
-                n_clusters,
-                STARTS,
-                &mut stream("cross-fitted k-means"),
-            )
-        };
         let fitted = cross_fitted(
-            expression,
+            mixture.expression.view(),
             &mixture.pairs,
             params,
             find_states,
-            &mut stream("parts"),
+            rng,
         )?;
         Self::of(mixture, fitted.correlations.view(), fitted.sizes.view())
     }
@@ -165,11 +153,9 @@ impl PublishedRow {
         let mixture = published::mixture(&params, 100 * seed + n_states as u32)?;
         let nulls = published::nulls(&mixture, 10_000 + seed);
         let seeds = Seeds::new(u64::from(seed));
-        let clusters = clusters(
-            &mixture,
-            n_states,
-            &mut seeds.stream("cssi/benchmark", "k-means", 0),
-        )?;
+        let stream = |purpose| seeds.stream("cssi/published", purpose, 0);
+        let clusters = |genes: &[usize]| clusters(&mixture, genes, n_states, &mut stream("k-means"));
+        let all_genes: Vec<usize> = (0..mixture.expression.ncols()).collect();
         let permuted = StateMixture {
             expression: nulls.permuted,
             ..mixture.clone()
@@ -180,8 +166,8 @@ impl PublishedRow {
             seed,
             n_edges: mixture.truth().iter().filter(|&&is_edge| is_edge).count(),
             known: Recovered::within(&mixture, &mixture.states)?,
-            k_means: Recovered::within(&mixture, &clusters)?,
-            cross_fitted: Recovered::cross_fitted(&mixture, n_states, seeds, 0)?,
+            k_means: Recovered::within(&mixture, &clusters(&all_genes)?)?,
+            cross_fitted: Recovered::cross_fitted(&mixture, clusters, &mut stream("parts"))?,
             shuffled: Recovered::within(&mixture, &nulls.shuffled)?,
             random: Recovered::within(&mixture, &nulls.random)?,
             permuted: Recovered::within(&permuted, &mixture.states)?,
@@ -189,10 +175,16 @@ impl PublishedRow {
     }
 }
 
-/// Clusters of the cells of a mixture by k-means on all its genes.
+/// Clusters of the cells of a mixture by k-means on some of its genes, the best of three starts as published.
 ///
 /// # Errors
 /// As [`k_means`].
-pub fn clusters(mixture: &StateMixture, n_clusters: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Error> {
-    k_means(mixture.expression.view(), n_clusters, STARTS, rng)
+pub fn clusters(
+    mixture: &StateMixture,
+    genes: &[usize],
+    n_clusters: usize,
+    rng: &mut impl Rng,
+) -> Result<Vec<usize>, Error> {
+    let expression = mixture.expression.select(Axis(1), genes);
+    k_means(expression.view(), n_clusters, STARTS, rng)
 }

@@ -3,7 +3,7 @@
 use std::f64::consts::SQRT_2;
 
 /// Steps of Simpson's rule, of smooth functions over a range of ten standard errors: exact to ten digits.
-const STEPS: usize = 400;
+const STEPS: usize = 1000;
 /// Standard errors beyond which a normal number is not found.
 const REACH: f64 = 10.0;
 

@@ -1,4 +1,61 @@
-//! stub
+//! Edges scored within cell states and brought together ("cell-state stratified interpretability", CSSI, of
+//! arXiv:2602.17532), over states that are known or found, with what it takes to see whether that pays.
+//!
+//! A [`Strata`] holds the cells of each state. Scores within strata, correlations or attention alike, become one score for each
+//! pair by a published [`Aggregator`] or by [`adaptive`], which uses strata as far as the data show that they matter:
+//!
+//! ```
+//! use scfm_cssi::{Aggregator, Strata, adaptive, correlations, correlations_by_stratum, fisher_z};
+//! use scfm_synth::{MixtureParams, published};
+//!
+//! // The published cells of six states.
+//! let cells = published::mixture(&MixtureParams::new(6, 100), 6)?;
+//! let (expression, pairs) = (cells.expression.view(), &cells.pairs);
+//! let strata = Strata::new(&cells.states, 5)?;
+//! let within = correlations_by_stratum(expression, pairs, &strata)?;
+//!
+//! let all: Vec<usize> = (0..strata.n_cells()).collect();
+//! let pooled: Vec<f64> = correlations(expression, pairs, &all)?.into_iter().map(f64::abs).collect();
+//! let largest = Aggregator::Max.apply(within.mapv(f64::abs).view(), &strata, &pooled)?;
+//!
+//! let sizes = ndarray::Array2::from_elem(within.dim(), 100.0);
+//! let (z, errors) = fisher_z(within.view(), sizes.view());
+//! let found = adaptive(z.view(), errors.view())?;
+//! assert!(found.strata_matter > 0.99);
+//!
+//! let auroc = |scores: &[f64]| scfm_stats::auroc(scores, &cells.truth());
+//! assert!(auroc(&largest)? > auroc(&pooled)? + 0.05);
+//! assert!(auroc(&found.scores)? > auroc(&pooled)? + 0.05);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! States are found as scanpy finds them, or by [`k_means`]: principal components ([`Covariance`]), nearest neighbours
+//! ([`nearest_neighbours`]), fuzzy weights ([`Graph::fuzzy`]), the Leiden algorithm ([`leiden`]). [`StateSearch`] does all of it
+//! for any set of genes, [`Communities::by_number`] looks for a number of states:
+//!
+//! ```
+//! use scfm_core::Seeds;
+//! use scfm_cssi::{StateParams, StateSearch};
+//! use scfm_synth::{MixtureParams, Separation, StateMixture};
+//!
+//! let separation = Separation { markers: 3.0, ..Separation::default() };
+//! let cells = StateMixture::identifiable(&MixtureParams::new(3, 60), separation, Seeds::new(0), 0)?;
+//! let search = StateSearch::new(cells.expression.view(), StateParams::default(), 0)?;
+//! let genes: Vec<usize> = (0..cells.expression.ncols()).collect();
+//! assert_eq!(search.by(&genes)?.iter().max(), Some(&2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! States found from the very genes that are then judged within them distort what is judged; [`cross_fitted`] finds them without.
+//! `examples/where_cssi_pays.rs` compares all of this on cells whose edges are known. [`permutation_p`] and [`closed_form_p`] say
+//! which pairs are correlated in any stratum, [`expected_largest`] by how much a maximum over strata flatters, and [`split_half`]
+//! whether a variant that was chosen holds on what it was not chosen on.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "array views are passed by value, as slices are"
+)]
+
 mod adaptive;
 mod aggregate;
 pub mod benchmark;
@@ -13,6 +70,8 @@ mod leiden;
 mod neighbours;
 mod pca;
 mod recovery;
+mod shrinkage;
+mod states;
 mod strata;
 
 pub use adaptive::{Adaptive, adaptive, fisher_z};
@@ -28,4 +87,6 @@ pub use leiden::{Communities, Partition, Scanned, leiden};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use pca::{Components, Covariance};
 pub use recovery::{HeldOut, Measure, Part, f1_at, hits_at, split_half};
+pub use shrinkage::shrunken;
+pub use states::{StateParams, StateSearch};
 pub use strata::{Strata, random_labels, shuffled_labels};

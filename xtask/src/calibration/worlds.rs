@@ -129,7 +129,7 @@ fn planted(
         }
         Truth::GeneLevel => {
             let table = gene_features(cells)?;
-            let mean = table.column(features::MEAN).context("the mean is a feature")?;
+            let mean = table.feature(features::MEAN).context("the mean is a feature")?;
             Planted::following(
                 Array2::from_shape_fn((n, n), |(_, key)| mean[key].max(LEAST_MEAN).ln()),
                 params,

@@ -378,7 +378,7 @@ impl Job<'_> {
         Ok(files)
     }
 
-    fn expression(&self, counts: &CountMatrix) -> Result<Array2<f32>> {
+    fn expression(&self, counts: &CountMatrix) -> Result<Array2<f64>> {
         let of_panel = counts
             .select_genes(self.panel)
             .map_err(|gene| missing_gene(&gene))?;
@@ -458,8 +458,8 @@ impl Scores<'_> {
 
 /// Expression of the cells of a half, as it is and with each gene permuted, and their strata.
 struct OfHalf {
-    expression: Array2<f32>,
-    permuted: Array2<f32>,
+    expression: Array2<f64>,
+    permuted: Array2<f64>,
     strata: Strata,
 }
 
