@@ -368,7 +368,7 @@ fn the_results_of_the_simulated_blood_are_reproduced() {
     let Some(archived) = json("cssi_realdata_pbmc_results.json") else {
         return;
     };
-    let mixture = published::cell_types(42).mixture;
+    let mixture = published::pbmc(42).mixture;
     let truth = mixture.truth();
     let scores_of = |mixture: &StateMixture| scores(mixture, &mixture.states, 20);
     let all = scores_of(&mixture);

@@ -55,7 +55,7 @@ const EDGES: [(usize, usize, &[usize], f64); 22] = [
 
 /// The simulated blood, and the generator as it stands after it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CellTypes {
+pub struct Pbmc {
     /// 3,000 cells of the [`PBMC_TYPES`], 245 genes of which 15 are factors, 22 edges among 3,450 pairs.
     pub mixture: StateMixture,
     /// From here on the authors drew bootstrap samples, [`RandomState::below`] the number of cells for each cell.
@@ -65,7 +65,7 @@ pub struct CellTypes {
 /// Draws the simulated blood behind the "22 known edges"; the published seed is 42. Genes are the size of normal
 /// numbers around 2; the effect of an edge replaces its target's values in the types in which it is active, and 15 %
 /// of all values are set to 0.
-pub fn cell_types(seed: u32) -> CellTypes {
+pub fn pbmc(seed: u32) -> Pbmc {
     let mut rng = RandomState::new(seed);
     let mut states: Vec<usize> = PBMC_TYPES
         .iter()
@@ -113,7 +113,7 @@ pub fn cell_types(seed: u32) -> CellTypes {
         pairs,
         active,
     };
-    CellTypes { mixture, rng }
+    Pbmc { mixture, rng }
 }
 
 /// Puts the effect of a factor in the place of a target's values in some cells.
