@@ -36,8 +36,11 @@
 //! assert!(counts.iter().all(|c| c.fract() == 0.0));
 //! ```
 
+mod ambient;
+mod cells;
 mod design;
 pub mod draw;
+mod dynamics;
 mod error;
 mod mixture;
 mod network;
@@ -45,10 +48,12 @@ pub mod numpy;
 pub mod published;
 mod reference;
 mod relations;
+mod rows;
 mod screen;
 mod world;
 
 pub use design::{Guide, Modality};
+pub use dynamics::{Bursts, Dynamics};
 pub use error::Error;
 pub use mixture::{MixtureParams, ScoreMixture, Separation, StateMixture, cells_in_proportion};
 pub use network::{Edge, Network, NetworkParams, Sign};

@@ -3,6 +3,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use scfm_core::{Column, Panel, Seeds, Table};
 
+use crate::dynamics::Dynamics;
 use crate::network::{Network, NetworkParams, Sign};
 use crate::{Error, draw, error::check};
 
@@ -54,6 +55,8 @@ pub struct WorldParams {
     pub tf_noise: f64,
     /// Negative binomial dispersion φ = a + b / (expected count per cell of 1,000 counts): (a, b).
     pub dispersion: (f64, f64),
+    /// How a cell comes to the expression of its genes.
+    pub dynamics: Dynamics,
 }
 
 impl WorldParams {
@@ -73,6 +76,7 @@ impl WorldParams {
             stress: (0.25, 0.6),
             tf_noise: 0.45,
             dispersion: (0.1, 0.15),
+            dynamics: Dynamics::SteadyState,
         }
     }
 
@@ -102,6 +106,7 @@ impl WorldParams {
                 1.0,
             )?;
         }
+        self.dynamics.check()?;
         self.network.check()
     }
 }
@@ -119,6 +124,8 @@ pub struct World {
     /// Share of each gene among a reference cell's RNA, sum 1.
     abundance: Vec<f64>,
     dispersion: Vec<f64>,
+    /// How much of a gene's log expression shows in its counts.
+    gain: Vec<f64>,
     /// Log shifts `[state, gene]`.
     state_shifts: Array2<f64>,
     /// Loadings `[programme, gene]`.
@@ -190,6 +197,7 @@ impl World {
         let genes = Panel::new(is_tf.iter().enumerate().map(|(i, &tf)| symbol(i, tf)))
             .expect("every symbol ends in its own number");
         Ok(Self {
+            gain: vec![1.0; params.n_genes],
             params,
             genes,
             is_tf,
@@ -301,6 +309,10 @@ impl World {
 
     pub(crate) fn dispersion(&self) -> &[f64] {
         &self.dispersion
+    }
+
+    pub(crate) fn gain(&self) -> &[f64] {
+        &self.gain
     }
 
     pub(crate) fn state_shift(&self, state: usize) -> ArrayView1<'_, f64> {

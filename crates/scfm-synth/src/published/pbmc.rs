@@ -1,4 +1,4 @@
-use ndarray::{Array2, ArrayViewMut1};
+use ndarray::Array2;
 
 use crate::mixture::StateMixture;
 use crate::numpy::RandomState;
@@ -21,8 +21,6 @@ const N_GENES: usize = 245;
 const EFFECT: f64 = 0.7;
 const MEAN: f64 = 2.0;
 const DROPOUT: f64 = 0.15;
-/// An edge has no effect in a type of fewer cells.
-const FEWEST_CELLS: usize = 10;
 
 const ALL: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7];
 
@@ -80,15 +78,11 @@ pub fn pbmc(seed: u32) -> Pbmc {
             let cells: Vec<usize> = (0..states.len())
                 .filter(|&cell| states[cell] == cell_type)
                 .collect();
-            if cells.len() >= FEWEST_CELLS {
-                let factor: Vec<f64> = cells.iter().map(|&cell| expression[[cell, tf]]).collect();
-                regulate(
-                    expression.column_mut(target),
-                    &cells,
-                    &factor,
-                    sign * EFFECT,
-                    &mut rng,
-                );
+            let factor: Vec<f64> = cells.iter().map(|&cell| expression[[cell, tf]]).collect();
+            let mean = factor.iter().sum::<f64>() / factor.len() as f64;
+            for (cell, x) in cells.into_iter().zip(factor) {
+                let value = sign * EFFECT * (x - mean) + MEAN + rng.normal(0.0, 0.3);
+                expression[[cell, target]] = value.max(0.0);
             }
         }
     }
@@ -114,18 +108,4 @@ pub fn pbmc(seed: u32) -> Pbmc {
         active,
     };
     Pbmc { mixture, rng }
-}
-
-/// Puts the effect of a factor in the place of a target's values in some cells.
-fn regulate(
-    mut target: ArrayViewMut1<'_, f64>,
-    cells: &[usize],
-    factor: &[f64],
-    effect: f64,
-    rng: &mut RandomState,
-) {
-    let mean = factor.iter().sum::<f64>() / factor.len() as f64;
-    for (&cell, x) in cells.iter().zip(factor) {
-        target[cell] = (effect * (x - mean) + MEAN + rng.normal(0.0, 0.3)).max(0.0);
-    }
 }
