@@ -77,7 +77,7 @@ impl World {
     }
 
     /// Log expression of an unperturbed cell before regulation.
-    fn own_expression(&self, state: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    pub(crate) fn own_expression(&self, state: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let mut own = self.state_shift(state).to_vec();
         for loadings in self.programmes().rows() {
             let activity = draw::normal(rng);
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// From what each gene has of its own to log expression.
-    fn express(&self, own: &mut [f64], state: usize, molecules: &mut ChaCha8Rng) {
+    pub(crate) fn express(&self, own: &mut [f64], state: usize, molecules: &mut ChaCha8Rng) {
         let dynamics = self.params().dynamics;
         dynamics.express(self.network(), self.abundance(), own, state, molecules);
     }

@@ -122,10 +122,10 @@ pub struct World {
     shared: Vec<bool>,
     network: Network,
     /// Share of each gene among a reference cell's RNA, sum 1.
-    abundance: Vec<f64>,
-    dispersion: Vec<f64>,
+    pub(crate) abundance: Vec<f64>,
+    pub(crate) dispersion: Vec<f64>,
     /// How much of a gene's log expression shows in its counts.
-    gain: Vec<f64>,
+    pub(crate) gain: Vec<f64>,
     /// Log shifts `[state, gene]`.
     state_shifts: Array2<f64>,
     /// Loadings `[programme, gene]`.
@@ -303,15 +303,19 @@ impl World {
         &self.is_tf
     }
 
-    pub(crate) fn abundance(&self) -> &[f64] {
+    /// Share of each gene among the RNA of a cell that expresses every gene at its reference, sum 1.
+    pub fn abundance(&self) -> &[f64] {
         &self.abundance
     }
 
-    pub(crate) fn dispersion(&self) -> &[f64] {
+    /// Negative binomial dispersion of each gene around its expected counts.
+    pub fn dispersion(&self) -> &[f64] {
         &self.dispersion
     }
 
-    pub(crate) fn gain(&self) -> &[f64] {
+    /// How much of each gene's log expression shows in its counts: 1, but for genes of a calibrated world that would
+    /// vary too much.
+    pub fn gain(&self) -> &[f64] {
         &self.gain
     }
 
