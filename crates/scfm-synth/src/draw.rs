@@ -6,8 +6,8 @@
 
 use rand::Rng;
 
-/// Above this mean, rejection is cheaper than multiplying uniforms; Hörmann's method holds from 10 on.
-const POISSON_REJECTION_FROM: f64 = 10.0;
+/// From this mean on, rejection is cheaper than one step per event; Hörmann's methods hold from 10 on.
+const REJECTION_FROM: f64 = 10.0;
 
 /// A uniform number strictly between 0 and 1: the midpoints of 2⁵² equal intervals, so that 1 − u is as exact as u.
 pub fn uniform(rng: &mut impl Rng) -> f64 {
@@ -118,7 +118,7 @@ pub fn poisson(rng: &mut impl Rng, mean: f64) -> f64 {
         mean >= 0.0 && mean.is_finite(),
         "a Poisson mean is finite and not negative, not {mean}"
     );
-    if mean < POISSON_REJECTION_FROM {
+    if mean < REJECTION_FROM {
         poisson_by_multiplication(rng, mean)
     } else {
         poisson_by_rejection(rng, mean)
@@ -136,6 +136,83 @@ pub fn negative_binomial(rng: &mut impl Rng, mean: f64, dispersion: f64) -> f64 
     }
     let rate = gamma(rng, 1.0 / dispersion) * dispersion * mean;
     poisson(rng, rate)
+}
+
+/// A geometric number from 0 on of the given mean (a whole number as `f64`).
+///
+/// # Panics
+/// When `mean` is negative or not finite.
+pub fn geometric(rng: &mut impl Rng, mean: f64) -> f64 {
+    assert!(
+        mean >= 0.0 && mean.is_finite(),
+        "a geometric mean is finite and not negative, not {mean}"
+    );
+    // A mean of 0 divides by ∞.
+    (-libm::log(uniform(rng)) / libm::log1p(1.0 / mean)).floor()
+}
+
+/// How many of `n` events of probability `p` happen (whole numbers as `f64`).
+///
+/// # Panics
+/// When `n` is not a whole number from 0 on, or `p` not from 0 to 1.
+pub fn binomial(rng: &mut impl Rng, n: f64, p: f64) -> f64 {
+    assert!(
+        n >= 0.0 && n.fract() == 0.0 && (0.0..=1.0).contains(&p),
+        "of {n} events none happens with a probability of {p}"
+    );
+    if p > 0.5 {
+        n - binomial(rng, n, 1.0 - p)
+    } else if n * p < REJECTION_FROM {
+        binomial_by_inversion(rng, n, p)
+    } else {
+        binomial_by_rejection(rng, n, p)
+    }
+}
+
+/// Waits for one event after the other: the number of events passed over until the next is geometric.
+fn binomial_by_inversion(rng: &mut impl Rng, n: f64, p: f64) -> f64 {
+    if p == 0.0 {
+        return 0.0;
+    }
+    let ln_not = libm::log1p(-p);
+    let (mut seen, mut count) = (0.0, 0.0);
+    loop {
+        seen += (libm::log(uniform(rng)) / ln_not).floor() + 1.0;
+        if seen > n {
+            return count;
+        }
+        count += 1.0;
+    }
+}
+
+/// Transformed rejection with squeeze, algorithm BTRS of Hörmann 1993.
+fn binomial_by_rejection(rng: &mut impl Rng, n: f64, p: f64) -> f64 {
+    let sd = (n * p * (1.0 - p)).sqrt();
+    let b = 1.15 + 2.53 * sd;
+    let a = -0.0873 + 0.0248 * b + 0.01 * p;
+    let centre = n * p + 0.5;
+    let alpha = (2.83 + 5.1 / b) * sd;
+    let squeeze = 0.92 - 4.2 / b;
+    let ln_odds = libm::log(p / (1.0 - p));
+    let mode = ((n + 1.0) * p).floor();
+    let ln_factorials = |k: f64| libm::lgamma(k + 1.0) + libm::lgamma(n - k + 1.0);
+    let at_mode = ln_factorials(mode);
+    loop {
+        let u = uniform(rng) - 0.5;
+        let v = uniform(rng);
+        let us = 0.5 - u.abs();
+        let k = ((2.0 * a / us + b) * u + centre).floor();
+        if us >= 0.07 && v <= squeeze {
+            return k;
+        }
+        if k < 0.0 || k > n {
+            continue;
+        }
+        let ln_accept = libm::log(v * alpha / (a / (us * us) + b));
+        if ln_accept <= at_mode - ln_factorials(k) + (k - mode) * ln_odds {
+            return k;
+        }
+    }
 }
 
 /// Knuth's method: how many uniforms can be multiplied before the product falls below exp(−mean).

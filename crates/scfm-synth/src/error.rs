@@ -1,4 +1,4 @@
-/// Why a world or a screen cannot be simulated.
+/// Why a world, a screen or a mixture cannot be simulated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,6 +11,16 @@ pub enum Error {
         found: f64,
         /// The range that is allowed.
         expected: String,
+    },
+    /// Numbers per gene of which there is not one for each gene.
+    #[error("{found} values of {what} for {expected} genes")]
+    Length {
+        /// What the numbers are.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many genes there are.
+        expected: usize,
     },
 }
 

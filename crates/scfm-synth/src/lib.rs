@@ -1,4 +1,4 @@
-//! Simulated perturbation screens drawn from a known regulatory network, as the audit's own control.
+//! Simulated perturbation screens and cell states drawn from a known regulatory network, as the audit's own control.
 //!
 //! A [`World`] holds genes and the truth about them; a [`Screen`] is the CRISPR experiment that somebody runs in
 //! it, and [`World::reference`] the curated network that somebody compares with. Nothing here says anything about
@@ -24,7 +24,28 @@
 //! # Ok::<(), scfm_synth::Error>(())
 //! ```
 //!
-//! Everything comes from the streams of [`scfm_core::Seeds`] and from arithmetic that is the same on every platform
+//! Cells may be followed molecule by molecule ([`Dynamics`]), ambient RNA may be added ([`ScreenParams::ambient`]), and a
+//! world may be made to look like the cells of a given count matrix:
+//!
+//! ```
+//! use scfm_core::Seeds;
+//! use scfm_synth::{Marginals, ScreenParams, World, WorldParams};
+//!
+//! # let given = World::new(WorldParams { n_genes: 60, n_tfs: 9, ..WorldParams::new("given") }, Seeds::new(1))?;
+//! # let given = given.screen(&ScreenParams { n_perturbed_tfs: 0, n_perturbed_others: 0, ..ScreenParams::default() }, Seeds::new(1))?.counts;
+//! let aim = Marginals::of(&given)?;
+//! let params = WorldParams { n_genes: 60, n_tfs: 9, ..WorldParams::new("example") };
+//! let screen = ScreenParams { n_perturbed_tfs: 5, n_perturbed_others: 0, ..ScreenParams::default() };
+//! let (world, screen) = World::calibrated(params, screen, &aim, Seeds::new(0))?;
+//! let found = Marginals::of(&world.screen(&screen, Seeds::new(0))?.counts)?;
+//! assert!(aim.distance(&found).log_variance_at_mean < 0.3);
+//! # Ok::<(), scfm_synth::Error>(())
+//! ```
+//!
+//! Where a whole experiment is too much, a [`StateMixture`] holds cells of several states with edges of their own; those
+//! of [`published`] are the ones that archived results were computed from.
+//!
+//! But for those, everything comes from the streams of [`scfm_core::Seeds`] and from arithmetic that is the same on every platform
 //! (see [`draw`]), so that a world can be compared by hash:
 //!
 //! ```
@@ -36,20 +57,28 @@
 //! assert!(counts.iter().all(|c| c.fract() == 0.0));
 //! ```
 
+mod ambient;
+mod calibration;
+mod cells;
 mod design;
 pub mod draw;
+mod dynamics;
 mod error;
+mod marginals;
 mod mixture;
 mod network;
 pub mod numpy;
 pub mod published;
 mod reference;
 mod relations;
+mod rows;
 mod screen;
 mod world;
 
 pub use design::{Guide, Modality};
+pub use dynamics::{Bursts, Dynamics};
 pub use error::Error;
+pub use marginals::{Distance, Marginals};
 pub use mixture::{MixtureParams, ScoreMixture, Separation, StateMixture, cells_in_proportion};
 pub use network::{Edge, Network, NetworkParams, Sign};
 pub use reference::{ReferenceParams, ReferenceRow};

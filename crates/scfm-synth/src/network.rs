@@ -236,14 +236,19 @@ impl Network {
     pub fn steady_state(&self, own: &mut [f64], state: usize) {
         assert_eq!(own.len(), self.n_genes(), "a value per gene of the network");
         for &gene in &self.order {
-            let push: f64 = self
-                .regulators(Target(gene))
-                .iter()
-                .filter(|edge| edge.state.is_none_or(|only| only == state))
-                .map(|edge| edge.effect() * own[edge.source.0])
-                .sum();
-            own[gene] += CEILING * libm::tanh(push / CEILING);
+            own[gene] += self.regulation(Target(gene), state, own);
         }
+    }
+
+    /// What a gene's regulators add to its log expression in a cell state, at the log levels `x` of all genes.
+    pub(crate) fn regulation(&self, target: Target, state: usize, x: &[f64]) -> f64 {
+        let push: f64 = self
+            .regulators(target)
+            .iter()
+            .filter(|edge| edge.state.is_none_or(|only| only == state))
+            .map(|edge| edge.effect() * x[edge.source.0])
+            .sum();
+        CEILING * libm::tanh(push / CEILING)
     }
 }
 

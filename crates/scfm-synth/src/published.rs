@@ -20,10 +20,10 @@ use crate::Error;
 use crate::mixture::{MixtureParams, StateMixture};
 use crate::numpy::RandomState;
 
-mod cell_types;
+mod pbmc;
 mod scores;
 
-pub use cell_types::{CellTypes, PBMC_TYPES, cell_types};
+pub use pbmc::{PBMC_TYPES, Pbmc, pbmc};
 pub use scores::{IMMUNE_TYPES, SPLIT_HALF_GENES, held_out_half, immune_scores, split_half_scores};
 
 /// A size of the published table: number of states, cells per state. The published means are over

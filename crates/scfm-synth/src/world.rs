@@ -3,6 +3,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use scfm_core::{Column, Panel, Seeds, Table};
 
+use crate::dynamics::Dynamics;
 use crate::network::{Network, NetworkParams, Sign};
 use crate::{Error, draw, error::check};
 
@@ -53,6 +54,8 @@ pub struct WorldParams {
     pub tf_noise: f64,
     /// Negative binomial dispersion φ = a + b / (expected count per cell of 1,000 counts): (a, b).
     pub dispersion: (f64, f64),
+    /// How a cell comes to the expression of its genes.
+    pub dynamics: Dynamics,
 }
 
 impl WorldParams {
@@ -73,6 +76,7 @@ impl WorldParams {
             stress: (0.25, 0.6),
             tf_noise: 0.45,
             dispersion: (0.1, 0.15),
+            dynamics: Dynamics::SteadyState,
         }
     }
 
@@ -103,6 +107,7 @@ impl WorldParams {
                 1.0,
             )?;
         }
+        self.dynamics.check()?;
         self.network.check()
     }
 }
@@ -118,8 +123,10 @@ pub struct World {
     shared: Vec<bool>,
     network: Network,
     /// Share of each gene among a reference cell's RNA, sum 1.
-    abundance: Vec<f64>,
-    dispersion: Vec<f64>,
+    pub(crate) abundance: Vec<f64>,
+    pub(crate) dispersion: Vec<f64>,
+    /// How much of a gene's log expression shows in its counts.
+    pub(crate) gain: Vec<f64>,
     /// Log shifts `[state, gene]`.
     state_shifts: Array2<f64>,
     /// Loadings `[programme, gene]`.
@@ -191,6 +198,7 @@ impl World {
         let genes = Panel::new(is_tf.iter().enumerate().map(|(i, &tf)| symbol(i, tf)))
             .expect("every symbol ends in its own number");
         Ok(Self {
+            gain: vec![1.0; params.n_genes],
             params,
             genes,
             is_tf,
@@ -296,12 +304,20 @@ impl World {
         &self.is_tf
     }
 
-    pub(crate) fn abundance(&self) -> &[f64] {
+    /// Share of each gene among the RNA of a cell that expresses every gene at its reference, sum 1.
+    pub fn abundance(&self) -> &[f64] {
         &self.abundance
     }
 
-    pub(crate) fn dispersion(&self) -> &[f64] {
+    /// Negative binomial dispersion of each gene around its expected counts.
+    pub fn dispersion(&self) -> &[f64] {
         &self.dispersion
+    }
+
+    /// How much of each gene's log expression shows in its counts: 1, but for genes of a calibrated world that would
+    /// vary too much.
+    pub fn gain(&self) -> &[f64] {
+        &self.gain
     }
 
     pub(crate) fn state_shift(&self, state: usize) -> ArrayView1<'_, f64> {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use scfm_synth::draw;
-use statrs::distribution::{ContinuousCDF, DiscreteCDF, Gamma, NegativeBinomial, Normal, Poisson};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Gamma, NegativeBinomial, Normal, Poisson};
 
 const N_DRAWS: usize = 40_000;
 
@@ -97,6 +97,42 @@ fn negative_binomial_counts_have_the_mean_the_dispersion_and_the_distribution_as
         assert!((found_mean - mean).abs() < 5.0 * (expected / N_DRAWS as f64).sqrt());
         assert!((found / expected - 1.0).abs() < 0.06, "{found} for {expected}");
     }
+}
+
+#[test]
+fn geometric_numbers_follow_the_geometric_distribution() {
+    for mean in [0.05, 1.0, 30.0] {
+        let values = draws(10, |rng| draw::geometric(rng, mean));
+        let ln_more = f64::ln(mean / (1.0 + mean));
+        let distance = distance(&values, |x| 1.0 - f64::exp((x + 1.0) * ln_more), true);
+        assert!(distance < KOLMOGOROV, "mean {mean}: {distance}");
+    }
+    assert!(
+        draws(10, |rng| draw::geometric(rng, 0.0))
+            .iter()
+            .all(|&x| x == 0.0)
+    );
+}
+
+#[test]
+fn binomial_counts_follow_the_binomial_distribution_on_both_sides_of_the_change_of_method() {
+    for (n, p) in [
+        (5, 0.3),
+        (40, 0.02),
+        (20, 0.499),
+        (20, 0.5),
+        (300, 0.8),
+        (5_000, 0.1),
+        (30, 0.95),
+    ] {
+        let binomial = Binomial::new(p, n).unwrap();
+        let values = draws(12, |rng| draw::binomial(rng, n as f64, p));
+        let distance = distance(&values, |x| binomial.cdf(x as u64), true);
+        assert!(distance < KOLMOGOROV, "{n} events of {p}: {distance}");
+    }
+    let rng = &mut ChaCha8Rng::seed_from_u64(0);
+    let [none, of_none, all] = [(7.0, 0.0), (0.0, 0.4), (7.0, 1.0)].map(|(n, p)| draw::binomial(rng, n, p));
+    assert_eq!((none, of_none, all), (0.0, 0.0, 7.0));
 }
 
 #[test]
@@ -212,6 +248,12 @@ proptest! {
         shuffled.sort_unstable();
         items.sort_unstable();
         prop_assert_eq!(shuffled, items);
+    }
+
+    #[test]
+    fn binomial_counts_are_whole_and_at_most_all(seed: u64, n in 0..1_000_000_000u32, p in 0.0..=1.0f64) {
+        let count = draw::binomial(&mut ChaCha8Rng::seed_from_u64(seed), f64::from(n), p);
+        prop_assert!((0.0..=f64::from(n)).contains(&count) && count.fract() == 0.0);
     }
 
     #[test]

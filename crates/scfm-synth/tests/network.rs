@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use scfm_core::{Seeds, Source, Target};
-use scfm_synth::{Error, Family, Network, NetworkParams, Sign, World, WorldParams};
+use scfm_synth::{Bursts, Dynamics, Error, Family, Network, NetworkParams, Sign, World, WorldParams};
 
 fn world(params: WorldParams, seed: u64) -> World {
     World::new(params, Seeds::new(seed)).unwrap()
@@ -216,6 +216,16 @@ fn parameters_out_of_range_are_named() {
             "stress.0",
             WorldParams {
                 stress: (1.2, 0.5),
+                ..base()
+            },
+        ),
+        (
+            "protein_life",
+            WorldParams {
+                dynamics: Dynamics::Stochastic(Bursts {
+                    protein_life: 0.0,
+                    ..Bursts::default()
+                }),
                 ..base()
             },
         ),

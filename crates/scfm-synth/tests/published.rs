@@ -149,7 +149,7 @@ fn immune_scores_are_those_of_numpy() {
 #[test]
 fn simulated_blood_is_that_of_numpy_and_so_is_what_follows() {
     let golden = golden().pbmc;
-    let mut blood = published::cell_types(42);
+    let mut blood = published::pbmc(42);
     let mixture = blood.mixture;
     assert!(mixture.states.starts_with(&golden.states));
     assert_eq!(mixture.pairs.len(), 3_450);

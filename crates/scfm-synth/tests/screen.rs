@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use scfm_core::{Column, Seeds, Source, Target};
-use scfm_synth::{Error, Modality, ReferenceParams, Screen, ScreenParams, Sign, World, WorldParams};
+use scfm_synth::{
+    Bursts, Cell, Dynamics, Error, Modality, ReferenceParams, Screen, ScreenParams, Sign, World, WorldParams,
+};
 
 fn default_screen(seed: u64) -> (World, Screen) {
     let world = World::new(WorldParams::new("test"), Seeds::new(seed)).unwrap();
@@ -362,6 +364,121 @@ fn the_reference_misses_and_invents_the_shares_asked_for() {
     );
 }
 
+/// The same cells with some share of ambient RNA.
+fn with_ambient(ambient: f64) -> Screen {
+    let world = WorldParams {
+        n_genes: 40,
+        n_tfs: 8,
+        state_shift: (0.5, 1.0),
+        ..WorldParams::new("soup")
+    };
+    let params = ScreenParams {
+        n_controls: 9_000,
+        ambient,
+        ..small()
+    };
+    let world = World::new(world, Seeds::new(6)).unwrap();
+    world.screen(&params, Seeds::new(6)).unwrap()
+}
+
+/// Mean counts of genes in the cells that are kept, and variances of these means.
+fn mean_counts(screen: &Screen, keep: impl Fn(&Cell) -> bool) -> Vec<(f64, f64)> {
+    let cells = screen.cells.iter().enumerate();
+    let rows: Vec<usize> = cells.filter(|(_, cell)| keep(cell)).map(|(row, _)| row).collect();
+    let counts = screen
+        .counts
+        .select_cells(&rows)
+        .counts()
+        .to_dense()
+        .mapv(f64::from);
+    let n = rows.len() as f64;
+    let of_gene = |gene: ndarray::ArrayView1<'_, f64>| {
+        let mean = gene.sum() / n;
+        (
+            mean,
+            gene.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0) / n,
+        )
+    };
+    counts.columns().into_iter().map(of_gene).collect()
+}
+
+#[test]
+fn ambient_counts_come_from_the_mean_profile_and_leave_totals_as_they_are() {
+    let (pure, soup) = (with_ambient(0.0), with_ambient(0.4));
+    assert_eq!(pure.cells, soup.cells);
+    let all = mean_counts(&pure, |_| true);
+    let total = |means: &[(f64, f64)]| means.iter().map(|(mean, _)| mean).sum::<f64>();
+    assert!((total(&mean_counts(&soup, |_| true)) / total(&all) - 1.0).abs() < 0.01);
+    for state in 0..3 {
+        let (own, found) = (
+            mean_counts(&pure, |cell| cell.state == state),
+            mean_counts(&soup, |cell| cell.state == state),
+        );
+        let depth = total(&own) / total(&all);
+        let mut moved = 0;
+        for (gene, ((own, of_state), (found, error))) in own.iter().zip(&found).enumerate() {
+            let expected = 0.6 * own + 0.4 * depth * all[gene].0;
+            // Both screens draw their counts around the same expectations.
+            let error = (error + of_state + all[gene].1).sqrt();
+            assert!(
+                (found - expected).abs() < 5.0 * error,
+                "gene {gene}: {found} for {expected}"
+            );
+            moved += usize::from((found - own).abs() > 5.0 * error);
+        }
+        // The test would not notice the soup were the states alike.
+        assert!(moved >= 3, "state {state}: {moved}");
+    }
+}
+
+#[test]
+fn molecules_add_noise_to_the_same_design() {
+    let world = |dynamics| {
+        let params = WorldParams {
+            n_genes: 40,
+            n_tfs: 8,
+            dispersion: (0.0, 0.0),
+            dynamics,
+            ..WorldParams::new("molecules")
+        };
+        World::new(params, Seeds::new(7)).unwrap()
+    };
+    let params = ScreenParams {
+        n_controls: 1_000,
+        ..small()
+    };
+    let bursts = Bursts {
+        molecules: 500.0,
+        ..Bursts::default()
+    };
+    let steady = world(Dynamics::SteadyState)
+        .screen(&params, Seeds::new(7))
+        .unwrap();
+    let noisy = world(Dynamics::Stochastic(bursts))
+        .screen(&params, Seeds::new(7))
+        .unwrap();
+    assert_eq!((&steady.cells, &steady.guides), (&noisy.cells, &noisy.guides));
+    assert_eq!(steady.log_fold_changes, noisy.log_fold_changes);
+    let relative = |screen: &Screen| -> Vec<f64> {
+        let n = screen.cells.len() as f64;
+        let means = mean_counts(screen, |_| true);
+        means
+            .iter()
+            .map(|(mean, error)| n * error / (mean * mean))
+            .collect()
+    };
+    let noisier = relative(&noisy)
+        .iter()
+        .zip(relative(&steady))
+        .filter(|(a, b)| **a > *b)
+        .count();
+    assert!(noisier >= 36, "{noisier} of 40 genes");
+    let again = world(Dynamics::Stochastic(bursts))
+        .screen(&params, Seeds::new(7))
+        .unwrap();
+    assert_eq!(hash(&noisy), hash(&again));
+}
+
 #[test]
 fn parameters_out_of_range_are_named() {
     let world = World::new(
@@ -438,6 +555,13 @@ fn parameters_out_of_range_are_named() {
             "n_donors",
             ScreenParams {
                 n_donors: 0,
+                ..small()
+            },
+        ),
+        (
+            "ambient",
+            ScreenParams {
+                ambient: 1.0,
                 ..small()
             },
         ),

@@ -1,4 +1,4 @@
-use ndarray::{Array2, ArrayViewMut1};
+use ndarray::Array2;
 
 use crate::mixture::StateMixture;
 use crate::numpy::RandomState;
@@ -21,8 +21,6 @@ const N_GENES: usize = 245;
 const EFFECT: f64 = 0.7;
 const MEAN: f64 = 2.0;
 const DROPOUT: f64 = 0.15;
-/// An edge has no effect in a type of fewer cells.
-const FEWEST_CELLS: usize = 10;
 
 const ALL: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7];
 
@@ -55,7 +53,7 @@ const EDGES: [(usize, usize, &[usize], f64); 22] = [
 
 /// The simulated blood, and the generator as it stands after it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CellTypes {
+pub struct Pbmc {
     /// 3,000 cells of the [`PBMC_TYPES`], 245 genes of which 15 are factors, 22 edges among 3,450 pairs.
     pub mixture: StateMixture,
     /// From here on the authors drew bootstrap samples, [`RandomState::below`] the number of cells for each cell.
@@ -65,7 +63,7 @@ pub struct CellTypes {
 /// Draws the simulated blood behind the "22 known edges"; the published seed is 42. Genes are the size of normal
 /// numbers around 2; the effect of an edge replaces its target's values in the types in which it is active, and 15 %
 /// of all values are set to 0.
-pub fn cell_types(seed: u32) -> CellTypes {
+pub fn pbmc(seed: u32) -> Pbmc {
     let mut rng = RandomState::new(seed);
     let mut states: Vec<usize> = PBMC_TYPES
         .iter()
@@ -80,15 +78,11 @@ pub fn cell_types(seed: u32) -> CellTypes {
             let cells: Vec<usize> = (0..states.len())
                 .filter(|&cell| states[cell] == cell_type)
                 .collect();
-            if cells.len() >= FEWEST_CELLS {
-                let factor: Vec<f64> = cells.iter().map(|&cell| expression[[cell, tf]]).collect();
-                regulate(
-                    expression.column_mut(target),
-                    &cells,
-                    &factor,
-                    sign * EFFECT,
-                    &mut rng,
-                );
+            let factor: Vec<f64> = cells.iter().map(|&cell| expression[[cell, tf]]).collect();
+            let mean = factor.iter().sum::<f64>() / factor.len() as f64;
+            for (cell, x) in cells.into_iter().zip(factor) {
+                let value = sign * EFFECT * (x - mean) + MEAN + rng.normal(0.0, 0.3);
+                expression[[cell, target]] = value.max(0.0);
             }
         }
     }
@@ -113,19 +107,5 @@ pub fn cell_types(seed: u32) -> CellTypes {
         pairs,
         active,
     };
-    CellTypes { mixture, rng }
-}
-
-/// Puts the effect of a factor in the place of a target's values in some cells.
-fn regulate(
-    mut target: ArrayViewMut1<'_, f64>,
-    cells: &[usize],
-    factor: &[f64],
-    effect: f64,
-    rng: &mut RandomState,
-) {
-    let mean = factor.iter().sum::<f64>() / factor.len() as f64;
-    for (&cell, x) in cells.iter().zip(factor) {
-        target[cell] = (effect * (x - mean) + MEAN + rng.normal(0.0, 0.3)).max(0.0);
-    }
+    Pbmc { mixture, rng }
 }
