@@ -468,6 +468,9 @@ pub struct CalibrateArgs {
     /// Root seed of every world
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Keep the files and run folders of the worlds
+    #[arg(long)]
+    pub keep: bool,
     /// Write the summary that reports cite
     #[arg(long)]
     pub commit: bool,

@@ -172,6 +172,8 @@ pub struct Parameters {
     pub baseline_n_ctrl: usize,
     /// Cross-validation folds.
     pub folds: usize,
+    /// Ways of dealing genes into folds over which the spread of a residual's AUROC is looked at.
+    pub fold_seeds: u64,
     /// Bootstrap replicates of headline intervals.
     pub bootstrap: usize,
     /// Permutations of confirmatory tests.
@@ -222,6 +224,7 @@ impl Default for Parameters {
             baseline_lfc: 0.1,
             baseline_n_ctrl: 500,
             folds: 5,
+            fold_seeds: 10,
             bootstrap: 10_000,
             permutations: 9_999,
             equivalence: 0.005,
@@ -276,6 +279,7 @@ impl Parameters {
             ("baseline_lfc", self.baseline_lfc, 0.0, any),
             ("baseline_n_ctrl", count(self.baseline_n_ctrl), 2.0, any),
             ("folds", count(self.folds), 2.0, any),
+            ("fold_seeds", self.fold_seeds as f64, 1.0, any),
             ("bootstrap", count(self.bootstrap), 1.0, any),
             ("permutations", count(self.permutations), 1.0, any),
             ("pseudo_screens", count(self.pseudo_screens), 0.0, any),

@@ -18,11 +18,9 @@ use super::Desk;
 
 pub const ID: &str = "residualisation";
 
-/// Resamples behind the confirmatory test, and behind the shares of the other forms that are shown beside.
+/// At most so many resamples stand behind the confirmatory test, and behind the shares of the other forms that are shown beside.
 const RESAMPLES: usize = 9_999;
 const RESAMPLES_BESIDE: usize = 999;
-/// Ways of dealing genes into folds over which the spread of a residual's AUROC is looked at.
-const FOLD_SEEDS: u64 = 10;
 
 const EDGES: [&str; 2] = ["attention", "correlation"];
 
@@ -246,9 +244,10 @@ fn judge(desk: &mut Desk<'_>, reference: &Reference, forms: &[Form]) -> Result<V
     let per_edge = forms.len() / EDGES.len();
     let main = [0, 1, per_edge, per_edge + 1];
     let views = main.map(|i| scores[i].view());
-    let headline = drawn(&views, RESAMPLES)?;
+    let most = desk.record.context.parameters.bootstrap;
+    let headline = drawn(&views, RESAMPLES.min(most))?;
     let views: Vec<_> = scores.iter().map(|scores| scores.view()).collect();
-    let beside = drawn(&views, RESAMPLES_BESIDE)?;
+    let beside = drawn(&views, RESAMPLES_BESIDE.min(most))?;
     let interval = |i: usize| match tests[i].as_ref().ok().and_then(|test| test.ci) {
         Some(crossed) => crossed,
         None => match main.iter().position(|&m| m == i) {
@@ -326,7 +325,7 @@ fn fold_seed_spread(
 ) -> Result<()> {
     let panel = &desk.evidence.panel;
     let mut means = Vec::new();
-    for seed in 0..FOLD_SEEDS {
+    for seed in 0..desk.record.context.parameters.fold_seeds {
         let model = EdgeModel::Linear;
         let found = residualise(attention.view(), features, model, params, desk.seeds(), seed)?;
         let scores = reference.scores(&of_tfs(&found.residuals, panel, tfs));

@@ -13,20 +13,23 @@ use crate::commands::evaluate::{Order, prepare};
 use crate::conclusion::find;
 use crate::progress::Progress;
 
-/// Analyses whose null hypothesis holds in none of the worlds: effects of a transformer's parts do not add up, with or without
-/// regulation.
-const LEFT_OUT: &[&str] = &["mediation-bias"];
+/// Analyses that no world says anything of: simulations of their own, and effects of a transformer's parts, which do not add up
+/// with or without regulation. Those of cell states have worlds of their own in the crates that they come from.
+const LEFT_OUT: &[&str] = &[
+    "mediation-bias",
+    "scaling",
+    "cssi-synthetic",
+    "cssi-structured",
+    "cssi-attention",
+];
 
-/// What a world came to, as it is stored: `test, outcome, p, significant, effect, ci_low, ci_high`, a row for each test that has
-/// a p-value or a place in the family, for each criterion (`verdict/a`) and for the verdict.
+/// What a world came to, as it is stored: `test, outcome, reason, p, significant, effect, ci_low, ci_high`, a row for each test that
+/// has a p-value or a place in the family, for each criterion (`verdict/a`) and for the verdict.
 pub struct Judged(pub Table);
 
-/// Makes a world in `folder`, evaluates it there and says what it came to. The folder is empty before and removed after.
+/// Makes a world in `folder`, evaluates it there and says what it came to.
 pub fn evaluate(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
-    let judged = carry_out(world, seeds, folder).with_context(|| format!("world {world}"));
-    // A folder that cannot be removed is no reason to lose what was found in it.
-    let _ = std::fs::remove_dir_all(folder);
-    judged
+    carry_out(world, seeds, folder).with_context(|| format!("world {world}"))
 }
 
 fn carry_out(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
@@ -44,7 +47,7 @@ fn carry_out(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
         others: Default::default(),
         dry_run: false,
     };
-    let quiet = Progress::new(true);
+    let quiet = Progress::new(std::env::var_os("WORLD_LOUD").is_none());
     let (run, record) = prepare(&inputs, &order, quiet)?.context("a run that is no estimate")?;
     let registry = find(&run, &record, quiet)?
         .registry
@@ -59,10 +62,9 @@ fn carry_out(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
             continue;
         }
         rows.test.push(row.planned.id.clone());
-        rows.outcome.push(measured.map_or_else(
-            || row.reason().unwrap_or_default().to_owned(),
-            |_| "ran".to_owned(),
-        ));
+        rows.outcome
+            .push(if measured.is_some() { "ran" } else { "no value" }.to_owned());
+        rows.reason.push(row.reason().map(str::to_owned));
         rows.p.push(measured.and_then(|m| m.p).unwrap_or(f64::NAN));
         rows.significant.push(row.significant);
         rows.effect.push(measured.map_or(f64::NAN, |m| m.effect));
@@ -74,9 +76,10 @@ fn carry_out(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
         rows.verdict(
             &format!("verdict/{}", criterion.id.as_str()),
             criterion.outcome.as_str(),
+            Some(criterion.reason.clone()),
         );
     }
-    rows.verdict("verdict", verdict.outcome.as_str());
+    rows.verdict("verdict", verdict.outcome.as_str(), None);
     rows.table().map(Judged)
 }
 
@@ -84,6 +87,7 @@ fn carry_out(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
 struct Rows {
     test: Vec<String>,
     outcome: Vec<String>,
+    reason: Vec<Option<String>>,
     p: Vec<f64>,
     significant: Vec<Option<bool>>,
     effect: Vec<f64>,
@@ -92,9 +96,10 @@ struct Rows {
 }
 
 impl Rows {
-    fn verdict(&mut self, name: &str, outcome: &str) {
+    fn verdict(&mut self, name: &str, outcome: &str, reason: Option<String>) {
         self.test.push(name.to_owned());
         self.outcome.push(outcome.to_owned());
+        self.reason.push(reason);
         self.significant.push(None);
         for column in [&mut self.p, &mut self.effect, &mut self.ci_low, &mut self.ci_high] {
             column.push(f64::NAN);
@@ -105,6 +110,7 @@ impl Rows {
         Ok(Table::new(self.test.len())
             .with("test", Column::text(self.test))?
             .with("outcome", Column::text(self.outcome))?
+            .with("reason", Column::Text(self.reason))?
             .with("p", Column::numbers(self.p))?
             .with("significant", Column::Bool(self.significant))?
             .with("effect", Column::numbers(self.effect))?

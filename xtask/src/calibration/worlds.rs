@@ -8,7 +8,7 @@ use scfm_attention::geneformer;
 use scfm_attention::planted::{Planted, PlantedParams};
 use scfm_attention::scgpt::{self, TokenizerParams};
 use scfm_baselines::{features, gene_features, spearman_edges};
-use scfm_core::{CountMatrix, Seeds};
+use scfm_core::{CountMatrix, Panel, Seeds};
 use scfm_synth::{NetworkParams, ScreenParams, WorldParams, draw};
 
 use super::{Family, Truth, World};
@@ -20,7 +20,7 @@ use crate::reference_files;
 /// Genes of a world, all of which are in its panel.
 const N_GENES: usize = 100;
 /// Its transcription factors, all of which are perturbed.
-const N_TFS: usize = 28;
+const N_TFS: usize = 40;
 /// Other genes that are perturbed.
 const N_OTHERS: usize = 4;
 /// Logits by which the best-liked key stands out at the stated strength.
@@ -63,12 +63,18 @@ fn params(world: &World) -> WorldParams {
         n_states: 1,
         network: NetworkParams {
             min_out_degree: 8,
-            max_out_degree: 30,
+            max_out_degree: 25,
             unregulated: 0.1,
             state_specific: 0.0,
+            // A planted head of scGPT is of one sign, and a layer has one.
+            repressors: 0.0,
+            off_sign: 0.0,
+            strength: (0.6, 1.2),
             ..NetworkParams::default()
         },
         abundance_sd: 1.0,
+        tf_noise: 0.8,
+        dispersion: (0.03, 0.03),
         state_shift: (0.0, 0.0),
         ..WorldParams::new(world.to_string())
     };
@@ -91,7 +97,12 @@ fn params(world: &World) -> WorldParams {
             tf_noise: 0.0,
             ..common
         },
-        Truth::Regulatory => common,
+        // Programmes make genes vary that nothing regulates, so that variance does not tell who is regulated.
+        Truth::Regulatory => WorldParams {
+            n_programmes: 2,
+            programme: (0.7, 0.7),
+            ..common
+        },
     }
 }
 
@@ -102,7 +113,8 @@ fn screen_params() -> ScreenParams {
         n_perturbed_tfs: N_TFS,
         n_perturbed_others: N_OTHERS,
         cells_per_guide: 18,
-        stress: (0.2, 0.8),
+        depth: 1_500.0,
+        stress: (0.05, 0.8),
         ..ScreenParams::default()
     }
 }
@@ -115,9 +127,19 @@ fn planted(
     seeds: Seeds,
 ) -> Result<Planted> {
     let n = simulated.genes().len();
+    // As the vocabulary of the family calls them.
+    let genes = match world.family {
+        Family::Geneformer => Panel::new(simulated.ensembl_ids())?,
+        Family::ScGpt => simulated.genes().clone(),
+    };
     let params = PlantedParams {
         strength: STRENGTH * f64::from(world.strength) / 100.0,
-        rank: 2 * N_TFS,
+        n_heads: match world.truth {
+            // Few of many, so that random heads are seldom those that matter.
+            Truth::Regulatory => 8,
+            _ => 4,
+        },
+        n_planted: 1,
         ..PlantedParams::default()
     };
     let planted = match world.truth {
@@ -125,12 +147,13 @@ fn planted(
             let rng = &mut seeds.stream(&format!("calibration/{world}"), "affinity", 0);
             let of_key: Vec<f64> = (0..n).map(|_| draw::normal(rng)).collect();
             let affinity = Array2::from_shape_fn((n, n), |(_, key)| of_key[key] + draw::normal(rng));
-            Planted::following(affinity, params)
+            Planted::following(genes, affinity, params)
         }
         Truth::GeneLevel => {
             let table = gene_features(cells)?;
             let mean = table.feature(features::MEAN).context("the mean is a feature")?;
             Planted::following(
+                genes,
                 Array2::from_shape_fn((n, n), |(_, key)| mean[key].max(LEAST_MEAN).ln()),
                 params,
             )
@@ -146,14 +169,14 @@ fn planted(
                     known(edges.scores()[pair])
                 }
             });
-            Planted::following(affinity, params)
+            Planted::following(genes, affinity, params)
         }
         Truth::Regulatory => {
             let mut effects = Array2::zeros((n, n));
             for edge in simulated.network().edges() {
                 effects[[edge.source.0, edge.target.0]] = edge.effect();
             }
-            Planted::regulating(effects, params)
+            Planted::regulating(genes, effects, params)
         }
     };
     Ok(planted?)

@@ -47,8 +47,13 @@ pub fn run(args: &CalibrateArgs, progress: Progress) -> Result<()> {
     let bar = progress.bar("worlds", missing.len());
     let done = AtomicUsize::new(0);
     missing.par_iter().try_for_each(|world| {
-        let folder = tempfile::tempdir().context("a folder for the files of a world")?;
-        let Judged(table) = evaluate(world, Seeds::new(args.seed), folder.path())?;
+        let seeds = Seeds::new(args.seed);
+        let Judged(table) = if args.keep {
+            evaluate(world, seeds, &args.out.join("files").join(world.to_string()))?
+        } else {
+            let folder = tempfile::tempdir().context("a folder for the files of a world")?;
+            evaluate(world, seeds, folder.path())?
+        };
         write_table(&file(&stored, world), &table, &[])?;
         bar.set(done.fetch_add(1, Ordering::Relaxed) + 1);
         anyhow::Ok(())
