@@ -1,0 +1,149 @@
+use std::ops::Range;
+
+use ndarray::{Array1, Array2, s};
+use rand_chacha::ChaCha8Rng;
+use scfm_core::Seeds;
+
+use super::{HeadFactors, PlantedParams, normal};
+
+/// Squared length of the constant that each head passes on, where the code of a gene has squared length 2. One silenced head
+/// of eight then turns the hidden states by a cosine distance of 0.03 or more.
+const CONSTANT: f64 = 0.25;
+
+/// Squared length of the code that each head passes on of a gene, if it looks at that gene alone. Made uniform, two heads that
+/// looked at a handful of genes each then turn the hidden states of the genes that looked by more than 0.02.
+const CODE: f64 = 2.0;
+
+/// What is left of the squared length of codes in the mean over those that a planted head looks at.
+const LEFT_OF_CODES: f64 = 0.25;
+
+/// The dimensions that heads write and nothing reads.
+pub(crate) struct Idle {
+    dimensions: Range<usize>,
+    /// By gene, what heads pass on of it: random directions whose entries sum to 0, `[gene, dimension]`.
+    codes: Array2<f64>,
+}
+
+/// Squared lengths of the hidden states as the layers are built for, the code of the gene having 2.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nominal {
+    n_heads: usize,
+    n_planted: usize,
+}
+
+/// The attention step of a layer in the making: weights `[output, input]`, and biases.
+pub(crate) struct AttentionDraft {
+    head_size: usize,
+    pub(crate) query: Array2<f64>,
+    pub(crate) query_bias: Array1<f64>,
+    pub(crate) key: Array2<f64>,
+    pub(crate) value: Array2<f64>,
+    pub(crate) value_bias: Array1<f64>,
+    pub(crate) output: Array2<f64>,
+}
+
+impl Nominal {
+    pub(crate) fn new(params: &PlantedParams) -> Self {
+        Self {
+            n_heads: params.n_heads,
+            n_planted: params.n_planted,
+        }
+    }
+
+    /// Of the output of a layer.
+    pub(crate) fn squared_length(self, layer: usize) -> f64 {
+        let of_layer = self.n_heads as f64 * CONSTANT + self.n_planted as f64 * LEFT_OF_CODES * CODE;
+        2.0 + (layer + 1) as f64 * of_layer
+    }
+
+    /// The weight of the normalisations in a layer of this width, with which a state of the nominal length stays as it is.
+    pub(crate) fn norm_weight(self, layer: usize, width: usize) -> f32 {
+        (self.squared_length(layer) / width as f64).sqrt() as f32
+    }
+}
+
+impl Idle {
+    pub(crate) fn new(dimensions: Range<usize>, n_genes: usize, seeds: Seeds) -> Self {
+        let mut rng = seeds.stream("planted", "codes", 0);
+        Self {
+            codes: directions((n_genes, dimensions.len()), &mut rng) * CODE.sqrt(),
+            dimensions,
+        }
+    }
+}
+
+impl AttentionDraft {
+    pub(crate) fn new(n_heads: usize, head_size: usize) -> Self {
+        let width = n_heads * head_size;
+        let square = || Array2::zeros((width, width));
+        Self {
+            head_size,
+            query: square(),
+            query_bias: Array1::zeros(width),
+            key: square(),
+            value: square(),
+            value_bias: Array1::zeros(width),
+            output: square(),
+        }
+    }
+
+    /// The row of a head's queries, keys, values, and the column of its contexts.
+    pub(crate) fn row(&self, head: usize, row: usize) -> usize {
+        assert!(row < self.head_size, "a row of the head");
+        head * self.head_size + row
+    }
+
+    /// What logits are divided by.
+    pub(crate) fn scale(&self) -> f64 {
+        (self.head_size as f64).sqrt()
+    }
+
+    /// Logits between genes, whose codes stand in the first dimensions, in the first rows of the head.
+    pub(crate) fn look(&mut self, head: usize, factors: &HeadFactors) {
+        let (n_genes, rank) = factors.query.dim();
+        let first = self.row(head, 0);
+        let place = s![first..first + rank, ..n_genes];
+        let query = &factors.query.t() * self.scale();
+        self.query.slice_mut(place).assign(&query);
+        self.key.slice_mut(place).assign(&factors.key.t());
+    }
+
+    /// In this row of a head, the logit of each gene for the key that stands in a dimension.
+    pub(crate) fn rest(&mut self, row: usize, dimension: usize, logits: &[f64]) {
+        let scale = self.scale();
+        for (gene, logit) in logits.iter().enumerate() {
+            self.query[[row, gene]] = scale * logit;
+        }
+        self.key[[row, dimension]] = 1.0;
+    }
+
+    /// Passes on a code of what the head looks at, and a constant, through the last rows of the head.
+    pub(crate) fn pass_on_idle(&mut self, head: usize, idle: &Idle, rng: &mut ChaCha8Rng) {
+        let n = idle.dimensions.len();
+        let first = self.row(head, self.head_size - n);
+        let n_genes = idle.codes.nrows();
+        let rows = first..first + n;
+        self.value
+            .slice_mut(s![rows.clone(), ..n_genes])
+            .assign(&idle.codes.t());
+        let constant = directions((1, n), rng) * CONSTANT.sqrt();
+        self.value_bias
+            .slice_mut(s![rows.clone()])
+            .assign(&constant.row(0));
+        for (row, dimension) in rows.zip(idle.dimensions.clone()) {
+            self.output[[dimension, row]] = 1.0;
+        }
+    }
+}
+
+/// Rows of length 1 in random directions whose entries sum to 0.
+fn directions(shape: (usize, usize), rng: &mut ChaCha8Rng) -> Array2<f64> {
+    let mut rows = normal(shape, rng);
+    for mut row in rows.rows_mut() {
+        let mean = row.mean().expect("a dimension");
+        row -= mean;
+        let length = row.dot(&row).sqrt();
+        row /= length;
+    }
+    rows
+}
