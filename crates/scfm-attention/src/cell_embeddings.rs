@@ -90,10 +90,17 @@ where
     let pooling = model.pooling();
     let site = layer.map_or_else(|| pooling.site(model.n_layers()), Site::Hidden);
     let embedding = |cell: &M::Cell| -> Result<Array1<f32>, Error> {
-        let hidden = &trace(model.encoder(), model.embed(cell)?, &[site], &Interventions::none())?[&site];
+        let hidden = &trace(
+            model.encoder(),
+            model.embed(cell)?,
+            &[site],
+            &Interventions::none(),
+        )?[&site];
         let cell = cell.as_ref();
         let is_gene = cell.columns.iter().map(Option::is_some);
-        pooling.pool(hidden, is_gene).ok_or(Error::NoToken { cell: cell.cell })
+        pooling
+            .pool(hidden, is_gene)
+            .ok_or(Error::NoToken { cell: cell.cell })
     };
     let rows: Vec<Array1<f32>> = cells.par_iter().map(embedding).collect::<Result<_, _>>()?;
     let width = rows.first().map_or(0, Array1::len);

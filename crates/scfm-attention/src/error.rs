@@ -410,6 +410,25 @@ pub enum Error {
         /// Bytes allowed.
         budget: u64,
     },
+    /// Sums over groups of cells that would take more memory than allowed; checked before it is taken.
+    #[error(
+        "sums over {n_groups} groups of {n_edges} kinds of edges between {n_sources} sources and {n_targets} targets take \
+         {needed} bytes, more than the memory budget of {budget}"
+    )]
+    GroupMemory {
+        /// Groups of cells.
+        n_groups: usize,
+        /// Kinds of edges of each.
+        n_edges: usize,
+        /// Genes of the source panel.
+        n_sources: usize,
+        /// Genes of the target panel.
+        n_targets: usize,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
     /// Sums that were taken over other panels or another model.
     #[error("attention sums cannot be added: {what} differ")]
     Merge {
@@ -453,6 +472,9 @@ pub enum Error {
     /// Training that cannot start or that diverged.
     #[error("training: {0}")]
     Training(String),
+    /// A planted model that cannot be built.
+    #[error("planted model: {0}")]
+    Planted(String),
     /// Tensor arithmetic.
     #[error("tensor arithmetic: {0}")]
     Tensor(#[from] candle_core::Error),

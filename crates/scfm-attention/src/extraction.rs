@@ -104,8 +104,8 @@ impl AttentionSums {
     ) -> Result<Self, Error> {
         let (n_layers, n_heads) = (model.n_layers(), model.n_heads());
         let (queries, keys) = by_role(orientation, sources.panel().len(), targets.panel().len());
-        let mut kinds: Vec<ModelEdge> = Vec::new();
-        for edge in edges {
+        let edges: Vec<ModelEdge> = edges.into_iter().collect();
+        for &edge in &edges {
             let has_layer = edge.layer.map_or(
                 edge.head.is_none() && edge.measure != Measure::StandardError,
                 |layer| layer.0 < n_layers,
@@ -117,19 +117,13 @@ impl AttentionSums {
                     n_heads,
                 });
             }
-            let attention = (edge.measure == Measure::StandardError).then(|| attention_of(edge));
-            for edge in attention.into_iter().chain([edge]) {
-                if !kinds.contains(&edge) {
-                    kinds.push(edge);
-                }
-            }
         }
         let slot = |edge| Slot {
             edge,
             rows: (0..queries).map(|_| Mutex::new(vec![0; keys])).collect(),
         };
         Ok(Self {
-            slots: kinds.into_iter().map(slot).collect(),
+            slots: with_attention(edges).into_iter().map(slot).collect(),
             n_cells: (0..queries).map(|_| Mutex::new(vec![0; keys])).collect(),
             n_layers,
             n_heads,
@@ -138,6 +132,12 @@ impl AttentionSums {
             targets,
             orientation,
         })
+    }
+
+    /// Bytes that sums of these edges between so many sources and targets take: 8 for each pair and kind, and 4 for each pair.
+    pub fn bytes(edges: &[ModelEdge], n_sources: usize, n_targets: usize) -> u64 {
+        let pairs = (n_sources as u64).saturating_mul(n_targets as u64);
+        pairs.saturating_mul(8 * with_attention(edges.iter().copied()).len() as u64 + 4)
     }
 
     /// What is summed.
@@ -449,6 +449,20 @@ where
     let mut sums = AttentionSums::new(model, sources, targets, orientation);
     sums.add(model, cells, progress)?;
     sums.mean(absent)
+}
+
+/// Each of the edges once, and before each standard error the attention that it is of.
+fn with_attention(edges: impl IntoIterator<Item = ModelEdge>) -> Vec<ModelEdge> {
+    let mut kinds: Vec<ModelEdge> = Vec::new();
+    for edge in edges {
+        let attention = (edge.measure == Measure::StandardError).then(|| attention_of(edge));
+        for edge in attention.into_iter().chain([edge]) {
+            if !kinds.contains(&edge) {
+                kinds.push(edge);
+            }
+        }
+    }
+    kinds
 }
 
 /// (queries, keys) of (sources, targets).

@@ -118,6 +118,7 @@
 //! ```
 
 mod cell;
+mod cell_embeddings;
 mod cell_sums;
 mod device;
 mod edge_sums;
@@ -127,6 +128,7 @@ mod extraction;
 mod folder;
 pub mod geneformer;
 pub mod given;
+mod group_sums;
 mod header;
 mod interventions;
 mod kernels;
@@ -135,6 +137,7 @@ mod mean_contexts;
 mod nulls;
 mod observer;
 mod panel;
+pub mod planted;
 mod product;
 pub mod scgpt;
 mod site;
@@ -146,10 +149,12 @@ mod vocabulary;
 mod weights;
 
 pub use cell::{TokenisedCell, ValuedCell};
+pub use cell_embeddings::cell_embeddings;
 pub use device::Device;
 pub use edge_sums::{EdgeSums, add_pair_counts};
 pub use error::Error;
 pub use extraction::{AbsentPairs, AttentionSums, Extraction, add_by_group, extract};
+pub use group_sums::sums_of_groups;
 pub use interventions::Interventions;
 pub use mean_contexts::MeanContexts;
 pub use nulls::{TokenShuffle, permute_expression};

@@ -1,5 +1,6 @@
 use candle_core::Tensor;
 
+use crate::cell_embeddings::Pooling;
 use crate::encoder::Encoder;
 use crate::trace::{Activations, trace};
 use crate::{Error, Interventions, Site, TokenisedCell};
@@ -50,4 +51,8 @@ pub trait Transformer: Sync {
     /// For a cell that the model cannot read.
     #[doc(hidden)]
     fn embed(&self, cell: &Self::Cell) -> Result<Tensor, Error>;
+
+    /// How a cell's embedding is read of its hidden states.
+    #[doc(hidden)]
+    fn pooling(&self) -> Pooling;
 }

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use scfm_attention::Error;
+use ndarray::{ArrayView2, Axis, s};
 use scfm_attention::geneformer::{Checkpoint, Geneformer};
+use scfm_attention::{Error, TokenisedCell, cell_embeddings};
+use scfm_core::Layer;
 
 /// Tolerances for 32-bit arithmetic in another order of operations, through three layers.
 const HIDDEN: f32 = 1e-4;
@@ -52,6 +54,51 @@ fn hidden_states_agree_with_transformers() {
         golden.assert_close(&format!("hidden.{i}"), &found, HIDDEN);
     }
     assert_eq!(golden.sequences().count(), 4);
+}
+
+/// The mean over tokens of the second to last hidden states, as `EmbExtractor` takes it; this model has no `<cls>`.
+#[test]
+fn embeddings_of_cells_are_the_means_of_the_hidden_states_of_transformers() {
+    let golden = golden();
+    let (mut cells, mut expected) = (Vec::new(), Vec::new());
+    for (i, tokens) in golden.sequences() {
+        let states = &golden.expected[&format!("hidden.{i}")];
+        let second_to_last = states.get(states.dim(0).unwrap() - 2).unwrap();
+        expected.extend(second_to_last.mean(0).unwrap().to_vec1::<f32>().unwrap());
+        cells.push(TokenisedCell {
+            cell: i,
+            columns: (0..tokens.len() as u32).map(Some).collect(),
+            tokens,
+        });
+    }
+    let embeddings = cell_embeddings(&golden.model, &cells, None).unwrap();
+    assert_eq!(embeddings.nrows(), 4);
+    for (found, expected) in embeddings.iter().zip(&expected) {
+        assert!((found - expected).abs() < HIDDEN, "{found} {expected}");
+    }
+
+    // Special tokens do not count, other layers are pooled alike, and what cannot be pooled is refused.
+    let mut framed = cells.iter().max_by_key(|cell| cell.tokens.len()).unwrap().clone();
+    framed.columns[0] = None;
+    let states = golden.model.hidden_states(&framed.tokens).unwrap();
+    let mean = |states: ArrayView2<'_, f32>| states.mean_axis(Axis(0)).unwrap();
+    for (layer, states) in [(None, &states[2]), (Some(Layer(0)), &states[1])] {
+        let found = cell_embeddings(&golden.model, &[framed.clone()], layer).unwrap();
+        let expected = mean(states.slice(s![1.., ..]));
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < HIDDEN));
+        let of_all = mean(states.view());
+        assert!(
+            found
+                .iter()
+                .zip(&of_all)
+                .any(|(a, b)| (a - b).abs() > 10.0 * HIDDEN)
+        );
+    }
+    framed.columns.fill(None);
+    let refused = cell_embeddings(&golden.model, &[framed], None);
+    assert!(matches!(refused, Err(Error::NoToken { .. })));
+    let refused = cell_embeddings(&golden.model, &cells, Some(Layer(3)));
+    assert!(matches!(refused, Err(Error::NoSite { .. })));
 }
 
 #[test]

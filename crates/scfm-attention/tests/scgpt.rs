@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use scfm_attention::scgpt::{Checkpoint, Config, ScGpt, ValueEncoding, Vocabulary};
-use scfm_attention::{AbsentPairs, Error, TokenisedCell, Transformer as _, ValuedCell, extract};
-use scfm_core::{Orientation, Panel, Seeds};
+use scfm_attention::{
+    AbsentPairs, Error, TokenisedCell, Transformer as _, ValuedCell, cell_embeddings, extract,
+};
+use scfm_core::{Layer, Orientation, Panel, Seeds};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -169,6 +171,31 @@ fn the_decoder_and_the_embedding_of_a_cell_agree_with_the_published_modules() {
         let embedding = model.cell_embedding(&cell).unwrap();
         expected.assert_close(&format!("cell.{i}"), embedding.as_slice().unwrap(), HIDDEN);
     }
+}
+
+/// `get_batch_cell_embeddings` divides each by its length.
+#[test]
+fn embeddings_of_cells_have_the_directions_of_the_published_module_and_length_1() {
+    let (model, expected) = (ScGpt::new(&released()).unwrap(), Expected::read());
+    let cells: Vec<_> = (0..4).map(|i| expected.cell(i)).collect();
+    let embeddings = cell_embeddings(&model, &cells, None).unwrap();
+    for (i, found) in embeddings.outer_iter().enumerate() {
+        let published: Vec<f32> = numbers(&expected.0[&format!("cell.{i}")]);
+        let length = published.iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert!((length - 1.0).abs() > 0.1 && (found.dot(&found) - 1.0).abs() < 1e-5);
+        for (found, published) in found.iter().zip(published) {
+            assert!((found - published / length).abs() < HIDDEN, "{found} {published}");
+        }
+    }
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| cell_embeddings(&model, &cells, Some(Layer(0))).unwrap())
+    };
+    assert_eq!(on(1), on(3));
+    assert_ne!(on(1), embeddings);
 }
 
 #[test]

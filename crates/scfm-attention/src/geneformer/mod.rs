@@ -5,6 +5,7 @@ mod collapse;
 mod config;
 mod files;
 mod model;
+mod planted;
 mod tokenizer;
 pub mod training;
 mod vocabulary;

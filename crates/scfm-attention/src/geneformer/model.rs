@@ -12,6 +12,7 @@ use candle_core::Tensor;
 use ndarray::{Array2, Array3};
 
 use super::{Checkpoint, Config};
+use crate::cell_embeddings::Pooling;
 use crate::encoder::{Encoder, EncoderLayer};
 use crate::kernels::Norm;
 use crate::linear::{Linear, norm, to_array};
@@ -192,6 +193,10 @@ impl Transformer for Geneformer {
 
     fn embed(&self, cell: &TokenisedCell) -> Result<Tensor, Error> {
         self.embed_tokens(cell.cell, &cell.tokens)
+    }
+
+    fn pooling(&self) -> Pooling {
+        Pooling::MeanOfGenes
     }
 }
 

@@ -61,7 +61,7 @@ struct Layout {
 }
 
 impl Layout {
-    /// What the codes of genes and of `<mask>` are balanced by.
+    /// What the codes of genes and of special tokens are balanced by.
     fn balance(&self) -> usize {
         self.n_genes
     }
@@ -70,13 +70,17 @@ impl Layout {
         self.n_genes + 1
     }
 
-    /// What records are balanced by.
-    fn record_balance(&self) -> usize {
+    fn cls(&self) -> usize {
         self.n_genes + 2
     }
 
+    /// What records are balanced by.
+    fn record_balance(&self) -> usize {
+        self.n_genes + 3
+    }
+
     fn record(&self, place: usize) -> usize {
-        self.n_genes + 3 + place
+        self.n_genes + 4 + place
     }
 
     fn idle(&self) -> Range<usize> {
@@ -85,20 +89,20 @@ impl Layout {
     }
 
     fn least_width(n_genes: usize, n_recorded: usize) -> usize {
-        n_genes + 3 + n_recorded + IDLE
+        n_genes + 4 + n_recorded + IDLE
     }
 }
 
 impl Checkpoint {
-    /// A model whose attention and predictions are known, over the genes of `vocabulary` in order of token; see
-    /// [`Planted`]. Its heads are as wide as the genes and the rank of their logits ask for.
+    /// A model whose attention and predictions are known; see [`planted`](crate::planted). The genes of `vocabulary` are those
+    /// of `planted`, in whatever order. Heads are as wide as the genes and the rank of their logits ask for.
     ///
     /// A hidden gene is predicted by how many of `cells` hold each gene, and, where predictions need the planted heads, by
     /// which genes that have regulators are seen by none of them; how much of a record means that a gene is there is gauged
     /// on at most 200 of the cells. Signs of effects play no part.
     ///
     /// # Errors
-    /// [`Error::Planted`] for affinities of other genes than the vocabulary has, no cell with a gene, or predictions that need
+    /// [`Error::Planted`] for a vocabulary of other genes, no cell with a gene, or predictions that need
     /// planted heads where there are none or one layer; [`Error::Token`] for cells that the model cannot read.
     pub fn planted(
         planted: &Planted,
@@ -106,8 +110,7 @@ impl Checkpoint {
         cells: &[TokenisedCell],
         seeds: Seeds,
     ) -> Result<Self, Error> {
-        let tokens: Vec<usize> = vocabulary.genes().map(|(token, ..)| token as usize).collect();
-        planted.check_genes(tokens.len())?;
+        let tokens = planted.tokens(vocabulary.genes().count(), |gene| vocabulary.token(gene))?;
         let params = planted.params();
         let recorded: Vec<usize> = match planted.effects() {
             None => Vec::new(),
@@ -127,7 +130,7 @@ impl Checkpoint {
         // Shares of the last layer are cut in blocks of as many genes as there are planted heads.
         let block = params.n_planted.max(1);
         let of_a_head = recorded.len().div_ceil(block * block) * block;
-        // One row of a head's queries is that of <mask>.
+        // One row of a head's queries is that of `<mask>`, or of what is laid down at `<cls>`.
         let rows = (params.rank.min(tokens.len()) + 1).max(of_a_head + IDLE);
         let width = Layout::least_width(tokens.len(), recorded.len());
         let head_size = params.head_size(width, rows);
@@ -180,7 +183,11 @@ impl Presence {
         }
         let mut counts = vec![0usize; tokens.len()];
         for cell in cells {
-            for gene in cell.tokens.iter().filter_map(|&token| *gene_of.get(token as usize)?) {
+            for gene in cell
+                .tokens
+                .iter()
+                .filter_map(|&token| *gene_of.get(token as usize)?)
+            {
                 counts[gene] += 1;
             }
         }
@@ -200,20 +207,18 @@ impl Presence {
     }
 }
 
-/// `h0`: 1 at the gene's own dimension, or at that of `<mask>`, balanced by −1.
+/// `h0`: 1 at the dimension of the gene or the special token, balanced by −1.
 fn draft_embedding(draft: &mut Draft, layout: &Layout, vocabulary: &Vocabulary, tokens: &[usize]) {
     let mut words = draft.matrix("bert.embeddings.word_embeddings.weight");
-    let genes = tokens.iter().copied().enumerate();
-    for (dimension, token) in genes.chain([(layout.mask(), vocabulary.mask() as usize)]) {
+    let mut codes: Vec<(usize, usize)> = tokens.iter().copied().enumerate().collect();
+    codes.push((layout.mask(), vocabulary.mask() as usize));
+    if let Some((cls, eos)) = vocabulary.frame() {
+        // Nothing looks at where `<eos>` stands.
+        codes.extend([(layout.cls(), cls as usize), (layout.idle().start, eos as usize)]);
+    }
+    for (dimension, token) in codes {
         words[[token, dimension]] = 1.0;
         words[[token, layout.balance()]] = -1.0;
-    }
-    if let Some((cls, eos)) = vocabulary.frame() {
-        let idle = layout.idle();
-        for token in [cls, eos] {
-            words[[token as usize, idle.start]] = 1.0;
-            words[[token as usize, idle.start + 1]] = -1.0;
-        }
     }
     let weight = (2.0 / layout.width as f32).sqrt();
     draft.vector("bert.embeddings.LayerNorm.weight").fill(weight);
@@ -229,7 +234,7 @@ fn draft_layers(
 ) {
     let params = planted.params();
     let idle = Idle::new(layout.idle(), layout.n_genes, seeds);
-    let nominal = Nominal::new(params.n_heads);
+    let nominal = Nominal::new(params);
     let last = params.n_layers - 1;
     for layer in 0..params.n_layers {
         let mut attention = AttentionDraft::new(params.n_heads, head_size);
@@ -240,13 +245,17 @@ fn draft_layers(
             attention.look(head, &factors);
             let mut rng = seeds.stream("planted", "constant", index as u64);
             attention.pass_on_idle(head, &idle, &mut rng);
-            if let (true, Some(effects)) = (is_planted, planted.effects()) {
-                if layer == last {
-                    let row = attention.row(head, factors.query.ncols());
-                    look_at_sources(&mut attention, layout, row, effects);
+            let row = attention.row(head, factors.query.ncols());
+            match planted.effects() {
+                Some(effects) if is_planted => {
+                    if layer == last {
+                        look_at_sources(&mut attention, layout, row, effects);
+                    }
+                    let share = (layer < last).then(|| 1.0 / last as f64);
+                    pass_on_records(&mut attention, layout, head, params.n_planted, share);
                 }
-                let share = 1.0 / last as f64;
-                pass_on_records(&mut attention, layout, head, params.n_planted, (layer < last).then_some(share));
+                Some(_) => (),
+                None => attention.rest(row, layout.cls(), &planted.rests(is_planted)),
             }
         }
         let path = format!("bert.encoder.layer.{layer}");
@@ -293,7 +302,11 @@ fn pass_on_records(
 ) {
     let mut row = attention.row(head, 0);
     for (place, &gene) in layout.recorded.iter().enumerate() {
-        let block = if share_of_layer.is_some() { place } else { place / n_planted };
+        let block = if share_of_layer.is_some() {
+            place
+        } else {
+            place / n_planted
+        };
         if block % n_planted != head {
             continue;
         }
@@ -316,7 +329,9 @@ fn keep_what_stands_out(draft: &mut Draft, layout: &Layout, path: &str, presence
         expand[[place, layout.record(place)]] = (1.0 / RAW) as f32;
     }
     let threshold = ABOVE_UNIFORM / presence.short;
-    draft.vector(&format!("{path}.intermediate.dense.bias")).fill(-threshold as f32);
+    draft
+        .vector(&format!("{path}.intermediate.dense.bias"))
+        .fill(-threshold as f32);
     let mut contract = draft.matrix(&format!("{path}.output.dense.weight"));
     for place in 0..layout.recorded.len() {
         contract[[layout.record(place), place]] = 1.0;
@@ -339,14 +354,21 @@ fn gauge(
     let first = layout.record(0);
     let read = |(index, cell): (usize, &&TokenisedCell)| -> Result<_, Error> {
         let mut rng = seeds.stream("planted", "hidden genes", index as u64);
-        let is_gene = cell.tokens.iter().map(|&token| mute.vocabulary().gene(token).is_some());
+        let is_gene = cell
+            .tokens
+            .iter()
+            .map(|&token| mute.vocabulary().gene(token).is_some());
         let places = hidden_places(is_gene, HIDDEN, &mut rng);
         let mut masked = (*cell).clone();
         for &place in &places {
             masked.tokens[place as usize] = mute.vocabulary().mask();
         }
         let mut visible = vec![false; layout.n_genes];
-        for gene in masked.tokens.iter().filter_map(|&token| *presence.gene_of.get(token as usize)?) {
+        for gene in masked
+            .tokens
+            .iter()
+            .filter_map(|&token| *presence.gene_of.get(token as usize)?)
+        {
             visible[gene] = true;
         }
         let hidden = &model.trace(&masked, &[last], &Interventions::none())?[&last];
@@ -355,11 +377,18 @@ fn gauge(
         let records = hidden.slice(s![place, first..first + layout.recorded.len()]);
         Ok((visible, records.mapv(f64::from)))
     };
-    let read: Vec<_> = chosen.par_iter().enumerate().map(read).collect::<Result<_, Error>>()?;
+    let read: Vec<_> = chosen
+        .par_iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<_, Error>>()?;
     // What uniform attention leaves of a record, with room for what stands out by chance.
     let nothing = 3.0 * RAW / presence.short;
     let of_gene = |(place, &gene): (usize, &usize)| {
-        let seen = read.iter().filter(|(visible, _)| visible[gene]).map(|(_, records)| records[place]);
+        let seen = read
+            .iter()
+            .filter(|(visible, _)| visible[gene])
+            .map(|(_, records)| records[place]);
         let (n, sum) = seen.fold((0usize, 0.0), |(n, sum), record| (n + 1, sum + record));
         let mean = sum / n.max(1) as f64;
         (mean > nothing).then_some(SEEN * mean)
@@ -380,7 +409,10 @@ fn draft_head(
     seen_at: &[Option<f64>],
 ) {
     let transform = "cls.predictions.transform";
-    draft.vector(&format!("{transform}.dense.bias")).slice_mut(s![..layout.n_genes]).fill(1.0);
+    draft
+        .vector(&format!("{transform}.dense.bias"))
+        .slice_mut(s![..layout.n_genes])
+        .fill(1.0);
     let mut priors = presence.share.clone();
     let mut dense = draft.matrix(&format!("{transform}.dense.weight"));
     for (place, (&gene, seen_at)) in layout.recorded.iter().zip(seen_at).enumerate() {
@@ -394,7 +426,9 @@ fn draft_head(
     let n_seen = seen_at.iter().flatten().count() as f64;
     let ones = (layout.n_genes as f64 - n_seen / 2.0) / layout.width as f64;
     let spread = (ones * (1.0 - ones)).sqrt();
-    draft.vector(&format!("{transform}.LayerNorm.weight")).fill((SURPRISE * spread) as f32);
+    draft
+        .vector(&format!("{transform}.LayerNorm.weight"))
+        .fill((SURPRISE * spread) as f32);
     let mut bias = draft.vector("cls.predictions.bias");
     bias.fill(NEVER);
     for (&token, prior) in tokens.iter().zip(priors) {

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, s};
 use rand_chacha::ChaCha8Rng;
 use scfm_core::Seeds;
 
-use super::{HeadFactors, normal};
+use super::{HeadFactors, PlantedParams, normal};
 
 /// Squared length of the constant that each head passes on, where the code of a gene has squared length 2. One silenced head
 /// of eight then turns the hidden states by a cosine distance of 0.03 or more.
@@ -12,7 +12,10 @@ const CONSTANT: f64 = 0.25;
 
 /// Squared length of the code that each head passes on of a gene, if it looks at that gene alone. Made uniform, two heads that
 /// looked at a handful of genes each then turn the hidden states of the genes that looked by more than 0.02.
-const CODE: f64 = 0.7;
+const CODE: f64 = 2.0;
+
+/// What is left of the squared length of codes in the mean over those that a planted head looks at.
+const LEFT_OF_CODES: f64 = 0.25;
 
 /// The dimensions that heads write and nothing reads.
 pub(crate) struct Idle {
@@ -25,6 +28,7 @@ pub(crate) struct Idle {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Nominal {
     n_heads: usize,
+    n_planted: usize,
 }
 
 /// The attention step of a layer in the making: weights `[output, input]`, and biases.
@@ -39,13 +43,17 @@ pub(crate) struct AttentionDraft {
 }
 
 impl Nominal {
-    pub(crate) fn new(n_heads: usize) -> Self {
-        Self { n_heads }
+    pub(crate) fn new(params: &PlantedParams) -> Self {
+        Self {
+            n_heads: params.n_heads,
+            n_planted: params.n_planted,
+        }
     }
 
     /// Of the output of a layer.
     pub(crate) fn squared_length(self, layer: usize) -> f64 {
-        2.0 + (layer + 1) as f64 * self.n_heads as f64 * CONSTANT
+        let of_layer = self.n_heads as f64 * CONSTANT + self.n_planted as f64 * LEFT_OF_CODES * CODE;
+        2.0 + (layer + 1) as f64 * of_layer
     }
 
     /// The weight of the normalisations in a layer of this width, with which a state of the nominal length stays as it is.
@@ -100,6 +108,15 @@ impl AttentionDraft {
         self.key.slice_mut(place).assign(&factors.key.t());
     }
 
+    /// In this row of a head, the logit of each gene for the key that stands in a dimension.
+    pub(crate) fn rest(&mut self, row: usize, dimension: usize, logits: &[f64]) {
+        let scale = self.scale();
+        for (gene, logit) in logits.iter().enumerate() {
+            self.query[[row, gene]] = scale * logit;
+        }
+        self.key[[row, dimension]] = 1.0;
+    }
+
     /// Passes on a code of what the head looks at, and a constant, through the last rows of the head.
     pub(crate) fn pass_on_idle(&mut self, head: usize, idle: &Idle, rng: &mut ChaCha8Rng) {
         let n = idle.dimensions.len();
@@ -110,7 +127,9 @@ impl AttentionDraft {
             .slice_mut(s![rows.clone(), ..n_genes])
             .assign(&idle.codes.t());
         let constant = directions((1, n), rng) * CONSTANT.sqrt();
-        self.value_bias.slice_mut(s![rows.clone()]).assign(&constant.row(0));
+        self.value_bias
+            .slice_mut(s![rows.clone()])
+            .assign(&constant.row(0));
         for (row, dimension) in rows.zip(idle.dimensions.clone()) {
             self.output[[dimension, row]] = 1.0;
         }

@@ -14,7 +14,12 @@ impl Draft {
             let n = shape.iter().product();
             (shape, vec![0.0; n])
         };
-        Self(parameters.into_iter().map(|(name, shape)| (name, zeros(shape))).collect())
+        Self(
+            parameters
+                .into_iter()
+                .map(|(name, shape)| (name, zeros(shape)))
+                .collect(),
+        )
     }
 
     /// A weight matrix, `[output, input]`.
@@ -41,7 +46,10 @@ impl Draft {
         let tensor = |(shape, values): &(Vec<usize>, Vec<f32>)| {
             Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)
         };
-        let tensors = self.0.iter().map(|(name, values)| Ok((name.clone(), tensor(values)?)));
+        let tensors = self
+            .0
+            .iter()
+            .map(|(name, values)| Ok((name.clone(), tensor(values)?)));
         Ok(Weights::new(
             "planted weights",
             config,

@@ -46,7 +46,11 @@ fn orthonormalise(columns: &mut Array2<f64>) {
             }
         }
         let left = column.dot(&column).sqrt();
-        let scale = if left > DEPENDENT * length { 1.0 / left } else { 0.0 };
+        let scale = if left > DEPENDENT * length {
+            1.0 / left
+        } else {
+            0.0
+        };
         column *= scale;
     }
 }

@@ -17,6 +17,10 @@
 //! written sums to zero over the dimensions, and the layer normalisations then divide by the length of the hidden state
 //! and do nothing else. What each family predicts, and how, stands with its `Checkpoint::planted`.
 //!
+//! Attention sums to 1 over the keys of a query, so that of two queries the one with the larger affinities gives less for the
+//! same affinity. Where cells begin with `<cls>`, as all of scGPT and those of Geneformer V2 do, heads of models whose
+//! predictions do not need them lay down the rest there, and attention follows the affinity across queries too.
+//!
 //! Every head also passes on a code of the genes that it looks at, and a constant, which no prediction reads: as in a
 //! trained model, whatever is done to a head moves the hidden states.
 
@@ -24,10 +28,10 @@ mod attention;
 mod draft;
 mod low_rank;
 
-use ndarray::{Array2, Zip};
+use ndarray::{Array2, ArrayView1, Zip};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use scfm_core::Seeds;
+use scfm_core::{GeneId, Panel, Seeds};
 
 use crate::Error;
 pub(crate) use attention::{AttentionDraft, Idle, Nominal};
@@ -58,7 +62,7 @@ impl Default for PlantedParams {
             n_layers: 2,
             n_heads: 4,
             n_planted: 2,
-            strength: 6.0,
+            strength: 8.0,
             noise: 0.3,
             rank: 32,
         }
@@ -68,6 +72,7 @@ impl Default for PlantedParams {
 /// What the heads of a planted model look at, and whether its predictions need them.
 #[derive(Debug, Clone)]
 pub struct Planted {
+    genes: Panel,
     params: PlantedParams,
     /// Largest absolute affinity 1, `[query, key]`.
     affinity: Array2<f64>,
@@ -84,36 +89,39 @@ pub(crate) struct HeadFactors {
 }
 
 impl Planted {
-    /// Planted heads follow `affinity`, `[query, key]` over the genes of a vocabulary in order of token; predictions do not
-    /// need them. It is scaled such that its largest absolute value is 1.
+    /// Planted heads follow `affinity`, `[query, key]` over `genes`; predictions do not need them. It is scaled such that its
+    /// largest absolute value is 1.
     ///
     /// # Errors
-    /// [`Error::Planted`] for a matrix that is not square, has fewer than two genes, a value that is not finite or no value
-    /// but 0, and for sizes that are no model's.
-    pub fn following(affinity: Array2<f64>, params: PlantedParams) -> Result<Self, Error> {
+    /// [`Error::Planted`] for a matrix that is not square over the genes, fewer than two of them, a value that is not finite or
+    /// no value but 0, and for sizes that are no model's.
+    pub fn following(genes: Panel, affinity: Array2<f64>, params: PlantedParams) -> Result<Self, Error> {
         params.check()?;
         Ok(Self {
+            affinity: scaled("affinity", &genes, affinity)?,
+            genes,
             params,
-            affinity: scaled("affinity", affinity)?,
             effects: None,
         })
     }
 
     /// Planted heads follow the strength of regulation and predictions need them. `effects` are signed, positive where the
-    /// source activates the target, `[source, target]` over the genes of a vocabulary in order of token.
+    /// source activates the target, `[source, target]` over `genes`.
     ///
     /// The affinity of two genes is the strength of the stronger of the two effects between them, in both directions: what a
     /// source attends to is read as edges, and what a hidden target attends to as its regulators.
     ///
     /// # Errors
     /// As [`Planted::following`], and for a gene with an effect on itself.
-    pub fn regulating(effects: Array2<f64>, params: PlantedParams) -> Result<Self, Error> {
+    pub fn regulating(genes: Panel, effects: Array2<f64>, params: PlantedParams) -> Result<Self, Error> {
         params.check()?;
-        let effects = scaled("effects", effects)?;
+        let effects = scaled("effects", &genes, effects)?;
         if let Some(gene) = effects.diag().iter().position(|&effect| effect != 0.0) {
-            return Err(Error::Planted(format!("gene {gene} has an effect on itself")));
+            let gene = genes.gene(gene);
+            return Err(Error::Planted(format!("{gene} has an effect on itself")));
         }
         Ok(Self {
+            genes,
             params,
             affinity: both_ways(&effects.mapv(f64::abs)),
             effects: Some(effects),
@@ -135,9 +143,9 @@ impl Planted {
         self.effects.as_ref()
     }
 
-    /// Number of genes.
-    pub fn n_genes(&self) -> usize {
-        self.affinity.nrows()
+    /// The genes, in the order of the affinity.
+    pub fn genes(&self) -> &Panel {
+        &self.genes
     }
 
     /// Affinity from regulation of one sign alone, for families that predict by sign; none where there is none.
@@ -165,14 +173,49 @@ impl Planted {
         HeadFactors { query, key }
     }
 
-    /// Refuses a vocabulary of another number of genes.
-    pub(crate) fn check_genes(&self, n_genes: usize) -> Result<(), Error> {
-        if n_genes == self.n_genes() {
-            return Ok(());
+    /// By gene, the logit of `<cls>` as a key with which all queries of all heads give the same for the same affinity: softmax
+    /// divides by what all keys weigh together, and `<cls>` takes what a gene of small affinities, or a head that is not
+    /// planted, lacks.
+    pub(crate) fn rests(&self, is_planted: bool) -> Vec<f64> {
+        let weight = |row: ArrayView1<'_, f64>| {
+            row.iter()
+                .map(|affinity| (self.params.strength * affinity).exp())
+                .sum::<f64>()
+        };
+        let weights: Vec<f64> = self.affinity.rows().into_iter().map(weight).collect();
+        let largest = weights.iter().copied().fold(0.0, f64::max);
+        let of_none = self.genes.len() as f64;
+        let weights = weights
+            .iter()
+            .map(|&weight| if is_planted { weight } else { of_none });
+        // The largest gets a rest too, or it would have to be none at all.
+        weights
+            .map(|weight| (1.05 * largest.max(of_none) - weight).ln())
+            .collect()
+    }
+
+    /// The token of each gene. Refuses a vocabulary that has other genes: what they are to the model would be unknown.
+    pub(crate) fn tokens(
+        &self,
+        n_known: usize,
+        token: impl Fn(&str) -> Option<u32>,
+    ) -> Result<Vec<usize>, Error> {
+        let known = |gene: &GeneId| {
+            let no_token = || Error::Planted(format!("{gene} has no token in the vocabulary"));
+            Ok(token(gene.as_str()).ok_or_else(no_token)? as usize)
+        };
+        let tokens: Vec<usize> = self
+            .genes
+            .genes()
+            .iter()
+            .map(known)
+            .collect::<Result<_, Error>>()?;
+        if tokens.len() == n_known {
+            return Ok(tokens);
         }
         Err(Error::Planted(format!(
-            "affinities of {} genes for a vocabulary of {n_genes}",
-            self.n_genes()
+            "affinities of {} genes for a vocabulary of {n_known}",
+            tokens.len()
         )))
     }
 }
@@ -209,12 +252,13 @@ impl PlantedParams {
     }
 }
 
-/// A square matrix of finite numbers, divided by the largest of their absolute values.
-fn scaled(what: &str, matrix: Array2<f64>) -> Result<Array2<f64>, Error> {
+/// A square matrix of finite numbers over the genes, divided by the largest of their absolute values.
+fn scaled(what: &str, genes: &Panel, matrix: Array2<f64>) -> Result<Array2<f64>, Error> {
     let (rows, columns) = matrix.dim();
-    if rows != columns || rows < 2 {
+    let n = genes.len();
+    if (rows, columns) != (n, n) || n < 2 {
         return Err(Error::Planted(format!(
-            "{what} of shape [{rows}, {columns}], expected a square of at least 2 genes"
+            "{what} of shape [{rows}, {columns}] for {n} genes, expected a square over at least 2"
         )));
     }
     if let Some(((i, j), value)) = matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {

@@ -14,7 +14,7 @@ use super::{Config, ValueEncoding, Vocabulary};
 use crate::folder::{read_json, required, write_json, write_safetensors};
 use crate::{Error, Weights};
 
-const CONFIG: &str = "args.json";
+pub(super) const CONFIG: &str = "args.json";
 /// The weights, the safest format first.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "best_model.pt"];
 

@@ -7,6 +7,7 @@ mod embedding;
 mod model;
 mod mt19937;
 mod names;
+mod planted;
 mod tokenizer;
 pub mod training;
 mod vocabulary;

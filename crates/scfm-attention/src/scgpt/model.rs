@@ -16,6 +16,7 @@ use ndarray::{Array1, Array2, Array3};
 use super::config::LAYER_NORM_EPS;
 use super::embedding::Embedding;
 use super::{Checkpoint, Config};
+use crate::cell_embeddings::Pooling;
 use crate::encoder::{Encoder, EncoderLayer};
 use crate::linear::{Linear, norm};
 use crate::steps::{biased, biased_leaky_relu};
@@ -152,6 +153,10 @@ impl Transformer for ScGpt {
 
     fn embed(&self, cell: &ValuedCell) -> Result<Tensor, Error> {
         self.embedding.apply(cell)
+    }
+
+    fn pooling(&self) -> Pooling {
+        Pooling::FirstToken
     }
 }
 

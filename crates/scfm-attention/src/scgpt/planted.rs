@@ -2,25 +2,26 @@
 //!
 //! ```text
 //! h0 = code of the gene + value + flag of a hidden value
-//! head: looks at the regulators of one sign, passes on the deviation of their bins from their means
-//! expression = baseline of the gene + gain · what the heads passed on
+//! head: looks at the regulators of one sign, or at <cls>, and passes on the deviation of their bins from their means
+//! expression = baseline of the gene + gain · what the gene's heads passed on
 //! ```
 //!
-//! Heads of activation and of repression take turns, the latter pass the deviation on with the other sign. Genes whose value
-//! is hidden, and `<cls>` where it has the value of padding, are not looked at. Baseline and gain are fitted by least squares
-//! to cells in which a share of the genes is hidden.
+//! Heads of activation and of repression take turns, the latter pass the deviation on with the other sign. Genes are dealt out
+//! among the heads of a sign, one head for each: with each head that is silenced other genes lose their regulators. Genes whose
+//! value is hidden are not looked at. Baselines and the gain are fitted to cells in which a share of the genes is hidden.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2, ArrayView1, s};
 use rayon::prelude::*;
 use scfm_core::{Layer, Seeds};
 
 use super::checkpoint::CONFIG;
 use super::model::SLOPE;
-use super::training::MaskedCell;
+use super::training::{MASK_VALUE, MaskedCell};
 use super::{Checkpoint, Config, ScGpt, Vocabulary};
-use crate::planted::{AttentionDraft, Draft, HeadFactors, Idle, Nominal, Planted};
+use crate::planted::{AttentionDraft, Draft, Idle, Nominal, Planted};
 use crate::{Error, Interventions, Site, Transformer, ValuedCell};
 
 /// Dimensions that heads write and nothing reads.
@@ -37,8 +38,19 @@ const FLAG: f32 = 0.25;
 /// Subtracted from the logits of a hidden gene.
 const OUT_OF_SIGHT: f64 = 20.0;
 
+/// What `<cls>` weighs as a key of planted heads, in units of all genes without affinity together. A gene without regulators
+/// looks there, and not at all others alike, whose mean deviation says nothing of it.
+const AT_REST: f64 = 3.0;
+
 /// Bins in the unit in which deviations are passed on.
-const BINS: f64 = 50.0;
+const BINS: f64 = 25.0;
+
+/// Larger than what heads pass on, which is deviations of up to 50 bins in that unit.
+const GATE: f32 = 4.0;
+
+/// Spread of what heads pass on below which the gain shrinks: from heads that hardly look at regulators least squares would
+/// make a signal by a gain that blows their noise up.
+const LEAST_SPREAD: f64 = 0.05;
 
 /// Share of the genes that are hidden when baseline and gain are fitted, and most cells that they are fitted to.
 const HIDDEN: f64 = 0.15;
@@ -47,34 +59,81 @@ const MAX_CELLS: usize = 200;
 /// Where what stands in a hidden state; pairs are of opposite sign.
 struct Layout {
     n_genes: usize,
+    channels: Vec<Channel>,
     width: usize,
 }
 
+/// What one planted head passes on to the decoder.
+#[derive(Debug, Clone, Copy)]
+struct Channel {
+    /// 1 of activation, −1 of repression.
+    sign: f64,
+    /// It is read for genes of this remainder by this number.
+    genes: (usize, usize),
+}
+
+impl Channel {
+    /// A channel for each of the planted heads in order, where predictions need them.
+    fn all(planted: &Planted, signs: &[(f64, Array2<f64>)]) -> Vec<Self> {
+        if signs.is_empty() {
+            return Vec::new();
+        }
+        let n = planted.params().n_layers * planted.params().n_planted;
+        let of_sign = |which: usize| (n + signs.len() - 1 - which) / signs.len();
+        let channel = |head: usize| Self {
+            sign: signs[head % signs.len()].0,
+            genes: (head / signs.len(), of_sign(head % signs.len())),
+        };
+        (0..n).map(channel).collect()
+    }
+
+    fn is_read_for(self, gene: usize) -> bool {
+        let (remainder, n) = self.genes;
+        gene % n == remainder
+    }
+}
+
 impl Layout {
-    /// What the codes of genes are balanced by.
+    /// What the codes of genes and of `<cls>` are balanced by.
     fn balance(&self) -> usize {
         self.n_genes
     }
 
+    fn cls(&self) -> usize {
+        self.n_genes + 1
+    }
+
     fn value(&self) -> [usize; 2] {
-        [self.n_genes + 1, self.n_genes + 2]
+        [self.n_genes + 2, self.n_genes + 3]
     }
 
     fn flag(&self) -> [usize; 2] {
-        [self.n_genes + 3, self.n_genes + 4]
+        [self.n_genes + 4, self.n_genes + 5]
     }
 
     /// What the decoder reads.
-    fn prediction(&self) -> [usize; 2] {
-        [self.n_genes + 5, self.n_genes + 6]
+    fn channel(&self, channel: usize) -> [usize; 2] {
+        [0, 1].map(|side| self.n_genes + 6 + 2 * channel + side)
     }
 
-    fn idle(&self) -> std::ops::Range<usize> {
-        self.n_genes + 7..Self::least_width(self.n_genes)
+    fn idle(&self) -> Range<usize> {
+        let first = self.channel(self.channels.len())[0];
+        first..first + IDLE
     }
 
-    fn least_width(n_genes: usize) -> usize {
-        n_genes + 7 + IDLE
+    fn least_width(n_genes: usize, n_channels: usize) -> usize {
+        n_genes + 6 + 2 * n_channels + IDLE
+    }
+
+    /// What the heads passed on for a gene.
+    fn passed_on(&self, gene: usize, hidden: ArrayView1<'_, f32>) -> f64 {
+        let read = self
+            .channels
+            .iter()
+            .enumerate()
+            .filter(|(_, channel)| channel.is_read_for(gene));
+        read.map(|(channel, _)| f64::from(hidden[self.channel(channel)[0]]))
+            .sum()
     }
 }
 
@@ -87,15 +146,15 @@ struct ReadOut {
 }
 
 impl Checkpoint {
-    /// A model whose attention and predictions are known, over the genes of `vocabulary` in order of token; see
-    /// [`Planted`]. Its heads are as wide as the genes and the rank of their logits ask for.
+    /// A model whose attention and predictions are known; see [`planted`](crate::planted). The genes of `vocabulary` are those
+    /// of `planted`, in whatever order. Heads are as wide as the genes and the rank of their logits ask for.
     ///
     /// A hidden value is predicted by the gene's mean bin over `cells`, and, where predictions need the planted heads, by the
     /// deviations of its regulators from theirs: in favour of those that the affinity makes the heads look at, with one gain
     /// for all, fitted to at most 200 of the cells. A gene that no cell holds has the mean of all bins.
     ///
     /// # Errors
-    /// [`Error::Planted`] for affinities of other genes than the vocabulary has, or no cell with a gene; [`Error::Token`] and
+    /// [`Error::Planted`] for a vocabulary of other genes, or no cell with a gene; [`Error::Token`] and
     /// [`Error::Value`] for cells that the model cannot read.
     pub fn planted(
         planted: &Planted,
@@ -103,22 +162,25 @@ impl Checkpoint {
         cells: &[ValuedCell],
         seeds: Seeds,
     ) -> Result<Self, Error> {
-        let tokens: Vec<usize> = (0..vocabulary.len())
-            .filter(|&token| vocabulary.gene(token as u32).is_some())
-            .collect();
-        planted.check_genes(tokens.len())?;
+        let tokens = planted.tokens(vocabulary.genes().count(), |gene| vocabulary.token(gene))?;
         let means = MeanBins::new(&tokens, vocabulary.len(), cells)?;
 
         let params = planted.params();
-        // One row of a head keeps hidden genes out of sight, and contexts have a row beside the idle ones.
-        let rows = params.rank.min(tokens.len()).max(IDLE) + 1;
-        let head_size = params.head_size(Layout::least_width(tokens.len()), rows);
+        let signs: Vec<(f64, Array2<f64>)> = [1.0, -1.0]
+            .into_iter()
+            .filter_map(|sign| Some((sign, planted.affinity_of_sign(sign)?)))
+            .collect();
+        let channels = Channel::all(planted, &signs);
+        // Two rows of a head are for hidden genes and `<cls>`, and contexts have a row beside the idle ones.
+        let rows = (params.rank.min(tokens.len()) + 2).max(IDLE + 1);
+        let head_size = params.head_size(Layout::least_width(tokens.len(), channels.len()), rows);
         let config = Config {
             d_hid: 1,
             ..Config::sized(params.n_layers, params.n_heads * head_size, params.n_heads)
         };
         let layout = Layout {
             n_genes: tokens.len(),
+            channels,
             width: config.embsize,
         };
         let mut draft = Draft::new(
@@ -128,8 +190,14 @@ impl Checkpoint {
             ]
             .concat(),
         );
-        draft_embedding(&mut draft, &layout, &tokens);
-        draft_layers(&mut draft, &layout, planted, head_size, &means, seeds);
+        draft_embedding(&mut draft, &layout, &tokens, vocabulary.cls() as usize);
+        let planted_heads = PlantedHeads {
+            planted,
+            signs: &signs,
+            head_size,
+            means: &means,
+        };
+        draft_layers(&mut draft, &layout, &planted_heads, seeds);
         let read_out = match planted.effects() {
             None => ReadOut {
                 baseline: means.of_genes.clone(),
@@ -170,7 +238,9 @@ impl MeanBins {
         }
         let n_bins: usize = counts.iter().sum();
         if n_bins == 0 {
-            return Err(Error::Planted("no cell has a gene to learn its mean from".to_owned()));
+            return Err(Error::Planted(
+                "no cell has a gene to learn its mean from".to_owned(),
+            ));
         }
         let of_all = sums.iter().sum::<f64>() / n_bins as f64;
         let mean = |(sum, count): (&f64, &usize)| if *count == 0 { of_all } else { sum / *count as f64 };
@@ -182,70 +252,88 @@ impl MeanBins {
 }
 
 /// `h0`: 1 at the gene's own dimension, its value, whether it is hidden; each balanced by what is of opposite sign.
-fn draft_embedding(draft: &mut Draft, layout: &Layout, tokens: &[usize]) {
+fn draft_embedding(draft: &mut Draft, layout: &Layout, tokens: &[usize], cls: usize) {
     let root_width = (layout.width as f32).sqrt();
     let mut embedding = draft.matrix("encoder.embedding.weight");
-    for (gene, &token) in tokens.iter().enumerate() {
-        embedding[[token, gene]] = 1.0;
+    let genes = tokens.iter().copied().enumerate();
+    for (dimension, token) in genes.chain([(layout.cls(), cls)]) {
+        embedding[[token, dimension]] = 1.0;
         embedding[[token, layout.balance()]] = -1.0;
     }
     // Normalised, a code has the length √width.
-    draft.vector("encoder.enc_norm.weight").fill(2f32.sqrt() / root_width);
+    draft
+        .vector("encoder.enc_norm.weight")
+        .fill(2f32.sqrt() / root_width);
 
-    // Of a positive value the first unit is the value, of a negative one the second.
+    // Units are the value, and of negative ones how far they lie below 0 and below −1: of the value of a hidden gene, −1, the
+    // flag is 1, of that of padding, −2, it is 0 again.
     let mut first = draft.matrix("value_encoder.linear1.weight");
-    (first[[0, 0]], first[[1, 0]]) = (1.0, -1.0);
+    (first[[0, 0]], first[[1, 0]], first[[2, 0]]) = (1.0, -1.0, -1.0);
+    draft.vector("value_encoder.linear1.bias")[2] = MASK_VALUE;
     let mut second = draft.matrix("value_encoder.linear2.weight");
-    for (unit, pair) in [layout.value(), layout.flag()].into_iter().enumerate() {
-        (second[[pair[0], unit]], second[[pair[1], unit]]) = (1.0, -1.0);
+    for (pair, unit, weight) in [
+        (layout.value(), 0, 1.0),
+        (layout.flag(), 1, 1.0),
+        (layout.flag(), 2, -2.0),
+    ] {
+        (second[[pair[0], unit]], second[[pair[1], unit]]) = (weight, -weight);
     }
     let mut beside = draft.vector("value_encoder.linear2.bias");
     (beside[0], beside[1]) = (BESIDE_VALUE, -BESIDE_VALUE);
     let of_one = root_width / (2f32.sqrt() * BESIDE_VALUE);
     let mut norm = draft.vector("value_encoder.norm.weight");
     for (pair, length) in [(layout.value(), VALUE), (layout.flag(), FLAG)] {
-        pair.map(|dimension| norm[dimension] = length / of_one);
+        for dimension in pair {
+            norm[dimension] = length / of_one;
+        }
     }
 }
 
-fn draft_layers(
-    draft: &mut Draft,
-    layout: &Layout,
-    planted: &Planted,
+/// What the planted heads of all layers are made of.
+struct PlantedHeads<'a> {
+    planted: &'a Planted,
+    /// Affinity by sign of regulation, where predictions need it.
+    signs: &'a [(f64, Array2<f64>)],
     head_size: usize,
-    means: &MeanBins,
-    seeds: Seeds,
-) {
-    let params = planted.params();
+    means: &'a MeanBins,
+}
+
+fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, seeds: Seeds) {
+    let params = heads.planted.params();
     let idle = Idle::new(layout.idle(), layout.n_genes, seeds);
-    let nominal = Nominal::new(params.n_heads);
-    let of_signs: Vec<(f64, Array2<f64>)> = [1.0, -1.0]
-        .into_iter()
-        .filter_map(|sign| Some((sign, planted.affinity_of_sign(sign)?)))
-        .collect();
+    let nominal = Nominal::new(params);
     for layer in 0..params.n_layers {
-        let mut attention = AttentionDraft::new(params.n_heads, head_size);
+        let mut attention = AttentionDraft::new(params.n_heads, heads.head_size);
         for head in 0..params.n_heads {
             let index = layer * params.n_heads + head;
+            let channel = layer * params.n_planted + head;
             let is_planted = head < params.n_planted;
-            let of_sign = of_signs.get(head % of_signs.len().max(1));
-            let affinity = match of_sign {
-                Some((_, affinity)) => affinity,
-                None => planted.affinity(),
+            let affinity = match heads.signs {
+                [] => heads.planted.affinity(),
+                signs => &signs[channel % signs.len()].1,
             };
-            let factors = planted.factors(is_planted.then_some(affinity), seeds, index);
+            let factors = heads
+                .planted
+                .factors(is_planted.then_some(affinity), seeds, index);
             attention.look(head, &factors);
-            keep_hidden_out_of_sight(&mut attention, layout, head, &factors);
+            let row = attention.row(head, factors.query.ncols());
+            look_past_hidden(&mut attention, layout, row);
             let mut rng = seeds.stream("planted", "constant", index as u64);
             attention.pass_on_idle(head, &idle, &mut rng);
-            if let (true, Some(&(sign, _))) = (is_planted, of_sign) {
-                pass_on_deviations(&mut attention, layout, head, sign, means);
+            if heads.signs.is_empty() {
+                attention.rest(row + 1, layout.cls(), &heads.planted.rests(is_planted));
+            } else if is_planted {
+                attention.key[[row, layout.cls()]] = (AT_REST * layout.n_genes as f64).ln();
+                pass_on_deviations(&mut attention, layout, head, channel, heads.means);
             }
         }
         let path = format!("transformer_encoder.layers.{layer}");
         let width = layout.width;
         let mut stack = draft.matrix(&format!("{path}.self_attn.Wqkv.weight"));
-        for (part, weights) in [&attention.query, &attention.key, &attention.value].into_iter().enumerate() {
+        for (part, weights) in [&attention.query, &attention.key, &attention.value]
+            .into_iter()
+            .enumerate()
+        {
             let rows = s![part * width..(part + 1) * width, ..];
             stack.slice_mut(rows).assign(&weights.mapv(|x| x as f32));
         }
@@ -264,16 +352,10 @@ fn draft_layers(
     }
 }
 
-/// Every query has the same logit, far below all others, for keys whose value is hidden.
-fn keep_hidden_out_of_sight(
-    attention: &mut AttentionDraft,
-    layout: &Layout,
-    head: usize,
-    factors: &HeadFactors,
-) {
-    let row = attention.row(head, factors.query.ncols());
-    attention.query_bias[row] = attention.scale() * OUT_OF_SIGHT;
-    attention.key[[row, layout.flag()[0]]] = -1.0 / f64::from(FLAG);
+/// In this row of a head every query has the same logit, far below all others, for keys whose value is hidden.
+fn look_past_hidden(attention: &mut AttentionDraft, layout: &Layout, row: usize) {
+    attention.query_bias[row] = attention.scale();
+    attention.key[[row, layout.flag()[0]]] = -OUT_OF_SIGHT / f64::from(FLAG);
 }
 
 /// The bin of a key less its gene's mean, to where the decoder reads it.
@@ -281,55 +363,69 @@ fn pass_on_deviations(
     attention: &mut AttentionDraft,
     layout: &Layout,
     head: usize,
-    sign: f64,
+    channel: usize,
     means: &MeanBins,
 ) {
     let row = attention.row(head, 0);
+    let sign = layout.channels[channel].sign;
     attention.value[[row, layout.value()[0]]] = sign / (f64::from(VALUE) * BINS);
     for (gene, mean) in means.of_genes.iter().enumerate() {
         attention.value[[row, gene]] = -sign * mean / BINS;
     }
-    let [plus, minus] = layout.prediction();
+    let [plus, minus] = layout.channel(channel);
     attention.output[[plus, row]] = 1.0;
     attention.output[[minus, row]] = -1.0;
 }
 
-/// `baseline[gene] + gain · prediction`.
+/// `baseline[gene] + gain · Σ channels that are read for the gene`.
 ///
 /// A gene's own unit is 1 − relu(1 − 2 x) of the code x of the gene: it is 1 whatever the length of the code, which depends on
-/// what heads add to a hidden state. What is negative leaks through, and is taken into account: of x = 1 the unit is 1 + 0.01.
+/// what heads add to a hidden state. A channel p passes where the gene is one of its own, as half the difference of
+/// relu(p + gate (2 x − 1)) and relu(−p + gate (2 x − 1)). What is negative leaks through: of x = 1 the gene's unit is 1 + 0.01,
+/// and of the channels of other genes a hundredth is read.
 fn draft_decoder(draft: &mut Draft, layout: &Layout, read_out: &ReadOut) {
     let n_genes = layout.n_genes;
     let mut first = draft.matrix("decoder.fc.0.weight");
     for gene in 0..n_genes {
         first[[gene, gene]] = -2.0;
     }
-    let [plus, minus] = [n_genes, n_genes + 1];
-    first[[plus, layout.prediction()[0]]] = 1.0;
-    first[[minus, layout.prediction()[0]]] = -1.0;
-    draft.vector("decoder.fc.0.bias").slice_mut(s![..n_genes]).fill(1.0);
+    let units = |channel: usize| [0, 1].map(|side| n_genes + 2 * channel + side);
+    for (channel, read) in layout.channels.iter().enumerate() {
+        for (unit, side) in units(channel).into_iter().zip([1.0, -1.0]) {
+            first[[unit, layout.channel(channel)[0]]] = side;
+            for gene in (0..n_genes).filter(|&gene| read.is_read_for(gene)) {
+                first[[unit, gene]] = 2.0 * GATE;
+            }
+        }
+    }
+    let mut bias = draft.vector("decoder.fc.0.bias");
+    bias.slice_mut(s![..n_genes]).fill(1.0);
+    bias.slice_mut(s![n_genes..n_genes + 2 * layout.channels.len()])
+        .fill(-GATE);
 
-    // A number and its negative, each through the leaky step, differ by (1 + slope) times the number.
-    let through = f64::from(1.0 + SLOPE);
     let mut second = draft.matrix("decoder.fc.2.weight");
     let mut constant = 0.0;
     for (gene, baseline) in read_out.baseline.iter().enumerate() {
-        let step = baseline / through;
+        let step = baseline / f64::from(1.0 + SLOPE);
         second[[0, gene]] = -step as f32;
         constant += step;
     }
-    let gain = (read_out.gain / through) as f32;
-    (second[[0, plus]], second[[0, minus]]) = (gain, -gain);
+    for channel in 0..layout.channels.len() {
+        let [plus, minus] = units(channel);
+        let half = (read_out.gain / 2.0) as f32;
+        (second[[0, plus]], second[[0, minus]]) = (half, -half);
+    }
     let negative = second.row(0).mapv(|x| -x);
     second.row_mut(1).assign(&negative);
     let mut bias = draft.vector("decoder.fc.2.bias");
     (bias[0], bias[1]) = (constant as f32, -constant as f32);
+    // A number and its negative, each through the leaky step, differ by (1 + slope) times the number.
     let mut last = draft.matrix("decoder.fc.4.weight");
-    (last[[0, 0]], last[[0, 1]]) = (1.0 / through as f32, -1.0 / through as f32);
+    (last[[0, 0]], last[[0, 1]]) = (1.0 / (1.0 + SLOPE), -1.0 / (1.0 + SLOPE));
 }
 
 impl ReadOut {
-    /// Least squares of bin on gene and prediction, over hidden genes of some of the cells; baselines from all cells.
+    /// Regression of bins on gene and on what was passed on, over hidden genes of some of the cells; baselines from all cells.
     fn fit(
         mute: &Checkpoint,
         layout: &Layout,
@@ -348,32 +444,46 @@ impl ReadOut {
             let of_place = |(&place, &answer): (&u32, &f32)| {
                 let token = masked.cell.tokens()[place as usize];
                 let gene = means.gene_of[token as usize].expect("genes are hidden");
-                let prediction = hidden[[place as usize, layout.prediction()[0]]];
-                (gene, f64::from(prediction), f64::from(answer))
+                (
+                    gene,
+                    layout.passed_on(gene, hidden.row(place as usize)),
+                    f64::from(answer),
+                )
             };
             Ok(masked.places.iter().zip(&masked.answers).map(of_place).collect())
         };
-        let observed: Vec<Vec<_>> = chosen.par_iter().enumerate().map(observed).collect::<Result<_, _>>()?;
+        let observed: Vec<Vec<_>> = chosen
+            .par_iter()
+            .enumerate()
+            .map(observed)
+            .collect::<Result<_, _>>()?;
         let mut of_genes: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
         for (gene, prediction, answer) in observed.into_iter().flatten() {
             of_genes.entry(gene).or_default().push((prediction, answer));
         }
         let (mut products, mut squares) = (0.0, 0.0);
+        let mut n_pairs = 0;
         let mut mean_predictions = vec![0.0; layout.n_genes];
         for (gene, pairs) in of_genes {
             let n = pairs.len() as f64;
             let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / n;
             let (prediction, answer) = (mean(|pair| pair.0), mean(|pair| pair.1));
             mean_predictions[gene] = prediction;
+            n_pairs += pairs.len();
             for (x, y) in &pairs {
                 products += (x - prediction) * (y - answer);
                 squares += (x - prediction).powi(2);
             }
         }
-        let gain = if squares > 0.0 { products / squares } else { 0.0 };
+        let gain = products / (squares + n_pairs as f64 * LEAST_SPREAD.powi(2));
         let of_gene = |(mean, prediction): (&f64, &f64)| mean - gain * prediction;
         Ok(Self {
-            baseline: means.of_genes.iter().zip(&mean_predictions).map(of_gene).collect(),
+            baseline: means
+                .of_genes
+                .iter()
+                .zip(&mean_predictions)
+                .map(of_gene)
+                .collect(),
             gain,
         })
     }

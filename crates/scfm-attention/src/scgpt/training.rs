@@ -19,7 +19,7 @@ use crate::training::{Objective, fit, mean_loss};
 pub use crate::training::{TrainingLog, TrainingParams, TrainingStep};
 use crate::{Error, ValuedCell, Weights};
 use graph::Graph;
-use masking::MaskedCell;
+pub(super) use masking::MaskedCell;
 
 /// What the model is told in place of a hidden bin: `mask_value` of every released `args.json`.
 pub const MASK_VALUE: f32 = -1.0;

@@ -6,17 +6,17 @@ use crate::scgpt::Vocabulary;
 use crate::training::masking::hidden_places;
 
 /// A cell with some of its bins hidden.
-pub(super) struct MaskedCell {
+pub(in crate::scgpt) struct MaskedCell {
     /// What the model sees.
-    pub(super) cell: ValuedCell,
+    pub(in crate::scgpt) cell: ValuedCell,
     /// Places of the genes whose bins it is to give, ascending.
-    pub(super) places: Vec<u32>,
+    pub(in crate::scgpt) places: Vec<u32>,
     /// Those bins.
-    pub(super) answers: Vec<f32>,
+    pub(in crate::scgpt) answers: Vec<f32>,
 }
 
 impl MaskedCell {
-    pub(super) fn new(
+    pub(in crate::scgpt) fn new(
         cell: &ValuedCell,
         vocabulary: &Vocabulary,
         fraction: f64,
