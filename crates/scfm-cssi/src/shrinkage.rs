@@ -36,7 +36,11 @@ pub fn shrunken(
     standard_errors: ArrayView2<'_, f64>,
 ) -> Result<Array2<f64>, Error> {
     same("rows of standard errors", scores.nrows(), standard_errors.nrows())?;
-    same("columns of standard errors", scores.ncols(), standard_errors.ncols())?;
+    same(
+        "columns of standard errors",
+        scores.ncols(),
+        standard_errors.ncols(),
+    )?;
     let precision = |error: f64| match error.is_finite() && error > 0.0 {
         true => 1.0 / (error * error),
         false => 0.0,
@@ -59,16 +63,25 @@ pub fn shrunken(
         means.push(mean);
         let known = weighed.iter().filter(|(_, weight)| *weight > 0.0).count();
         if known > 1 {
-            let q: f64 = weighed.iter().map(|(score, weight)| weight * (score - mean).powi(2)).sum();
+            let q: f64 = weighed
+                .iter()
+                .map(|(score, weight)| weight * (score - mean).powi(2))
+                .sum();
             let squares: f64 = weighed.iter().map(|(_, weight)| weight * weight).sum();
             excess += q - (known as f64 - 1.0);
             scale += total - squares / total;
         }
     }
-    let between = if scale > 0.0 { (excess / scale).max(0.0) } else { 0.0 };
+    let between = if scale > 0.0 {
+        (excess / scale).max(0.0)
+    } else {
+        0.0
+    };
     let mut result = scores.to_owned();
-    for ((mut scores, errors), mean) in
-        result.axis_iter_mut(Axis(1)).zip(standard_errors.columns()).zip(means)
+    for ((mut scores, errors), mean) in result
+        .axis_iter_mut(Axis(1))
+        .zip(standard_errors.columns())
+        .zip(means)
     {
         for (score, &error) in scores.iter_mut().zip(errors).filter(|(score, _)| !score.is_nan()) {
             let kept = match precision(error) {
@@ -102,7 +115,12 @@ mod tests {
         let shrunk = shrunken(seen.view(), errors.view()).unwrap();
         let distance = |a: &Array2<f64>| (a - &truth).mapv(|d| d * d).sum();
         // With a prior variance of 0.09 around a mean that is itself estimated, errors of 0.1 to 0.5 leave about half.
-        assert!(distance(&shrunk) < 0.6 * distance(&seen), "{} {}", distance(&shrunk), distance(&seen));
+        assert!(
+            distance(&shrunk) < 0.6 * distance(&seen),
+            "{} {}",
+            distance(&shrunk),
+            distance(&seen)
+        );
         let noise = Array2::from_shape_fn((strata, edges), |at| errors[at] * normal(rng));
         let spread = |a: &Array2<f64>| a.axis_iter(Axis(1)).map(|edge| edge.var(0.0)).sum::<f64>();
         let of_noise = shrunken(noise.view(), errors.view()).unwrap();

@@ -64,7 +64,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         )?;
     }
 
-    let blood = published::cell_types(BLOOD).mixture;
+    let blood = published::pbmc(BLOOD).mixture;
     let truth = blood.truth();
     let all: Vec<usize> = (0..blood.states.len()).collect();
     let pooled: Vec<f64> = correlations(blood.expression.view(), &blood.pairs, &all)?

@@ -66,15 +66,10 @@ fn params(world: &World) -> WorldParams {
             max_out_degree: 25,
             unregulated: 0.1,
             state_specific: 0.0,
-            // A planted head of scGPT is of one sign, and a layer has one.
-            repressors: 0.0,
-            off_sign: 0.0,
-            strength: (0.6, 1.2),
             ..NetworkParams::default()
         },
         abundance_sd: 1.0,
-        tf_noise: 0.8,
-        dispersion: (0.03, 0.03),
+        dispersion: (0.05, 0.05),
         state_shift: (0.0, 0.0),
         ..WorldParams::new(world.to_string())
     };
@@ -100,7 +95,7 @@ fn params(world: &World) -> WorldParams {
         // Programmes make genes vary that nothing regulates, so that variance does not tell who is regulated.
         Truth::Regulatory => WorldParams {
             n_programmes: 2,
-            programme: (0.7, 0.7),
+            programme: (0.6, 0.7),
             ..common
         },
     }
@@ -112,8 +107,8 @@ fn screen_params() -> ScreenParams {
         n_control_guides: 4,
         n_perturbed_tfs: N_TFS,
         n_perturbed_others: N_OTHERS,
-        cells_per_guide: 18,
-        depth: 1_500.0,
+        cells_per_guide: 24,
+        depth: 800.0,
         stress: (0.05, 0.8),
         ..ScreenParams::default()
     }
@@ -134,12 +129,6 @@ fn planted(
     };
     let params = PlantedParams {
         strength: STRENGTH * f64::from(world.strength) / 100.0,
-        n_heads: match world.truth {
-            // Few of many, so that random heads are seldom those that matter.
-            Truth::Regulatory => 8,
-            _ => 4,
-        },
-        n_planted: 1,
         ..PlantedParams::default()
     };
     let planted = match world.truth {

@@ -251,7 +251,6 @@ impl<'a> Workbench<'a> {
     /// Computes every stage that the `chosen` analyses need and whose result `run` does not hold yet under `key`.
     pub fn compute(&self, run: &RunFolder, key: &str, chosen: &[&str]) -> Result<()> {
         for stage in STAGES.iter().filter(|stage| stage.is_needed(chosen)) {
-            if std::env::var_os("WORLD_LOUD").is_some() { eprintln!("stage {}", stage.name); }
             run.stage(stage.name, &stage_key(stage.name, key), || {
                 (stage.compute)(self, run)
             })
