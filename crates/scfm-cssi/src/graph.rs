@@ -146,7 +146,8 @@ fn joined(a: &[(u32, f64)], b: &[(u32, f64)], join: impl Fn(f64, f64) -> f64) ->
     std::iter::from_fn(|| match (a.peek().copied(), b.peek().copied()) {
         (None, None) => None,
         (Some((at, left)), Some((other, right))) if at == other => {
-            (a.next(), b.next());
+            a.next();
+            b.next();
             Some((at, join(left, right)))
         }
         (Some((at, left)), right) if right.is_none_or(|(other, _)| at < other) => {

@@ -59,6 +59,7 @@
 mod adaptive;
 mod aggregate;
 pub mod benchmark;
+mod candidates;
 mod correlations;
 mod cross_fit;
 mod edge_fdr;

@@ -125,6 +125,10 @@ fn the_published_ratios_and_tests_follow() {
 }
 
 #[test]
+#[allow(
+    clippy::approx_constant,
+    reason = "a mean F1 of 0.318 has nothing to do with 1 / π"
+)]
 fn strata_that_mean_nothing_recover_less_than_pooling_does() {
     // Mean AUROC and F1 of ten draws: shuffled, random, then the F1 of permuted genes.
     let expected = [
