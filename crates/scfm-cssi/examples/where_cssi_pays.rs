@@ -11,7 +11,7 @@
 use rayon::prelude::*;
 use scfm_core::Seeds;
 use scfm_cssi::benchmark::{Recovered, Recovery, clusters};
-use scfm_cssi::{Aggregator, Error, StateParams, StateSearch, shuffled_labels};
+use scfm_cssi::{Aggregator, CrossFit, Error, StateParams, StateSearch, shuffled_labels};
 use scfm_synth::published::{self, SCALING};
 use scfm_synth::{MixtureParams, Separation, StateMixture};
 
@@ -108,11 +108,11 @@ fn of_draw(mixture: &StateMixture, n_states: usize, index: u64) -> Result<Vec<Ro
         ("leiden", within(&leiden(&all_genes)?)?),
         (
             "cross-fitted k-means",
-            Recovered::cross_fitted(mixture, k_means, &mut stream("parts"))?,
+            Recovered::cross_fitted(mixture, CrossFit::default().n_folds, k_means, &mut stream("parts"))?,
         ),
         (
             "cross-fitted leiden",
-            Recovered::cross_fitted(mixture, leiden, &mut stream("parts"))?,
+            Recovered::cross_fitted(mixture, CrossFit::default().n_folds, leiden, &mut stream("parts"))?,
         ),
         (
             "shuffled",

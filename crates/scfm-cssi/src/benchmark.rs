@@ -16,6 +16,8 @@ use crate::strata::Strata;
 
 /// Starts of k-means, as published.
 const STARTS: usize = 3;
+/// Parts of the genes for cross-fitting: few, since no part of them can find the published states.
+const PARTS: usize = 4;
 /// Cells that a stratum needs, as published.
 const MIN_CELLS: usize = 5;
 
@@ -60,16 +62,19 @@ impl Recovered {
         Self::of(mixture, correlations.view(), sizes.view())
     }
 
-    /// From states that `find_states` finds without the genes of each pair, as [`cross_fitted`] does.
+    /// From states that `find_states` finds without the genes of each pair, of which there are `n_folds` parts, as [`cross_fitted`]
+    /// does.
     ///
     /// # Errors
     /// As [`cross_fitted`].
     pub fn cross_fitted(
         mixture: &StateMixture,
+        n_folds: usize,
         find_states: impl Fn(&[usize]) -> Result<Vec<usize>, Error> + Sync,
         rng: &mut impl Rng,
     ) -> Result<Self, Error> {
         let params = CrossFit {
+            n_folds,
             min_cells: MIN_CELLS,
             ..CrossFit::default()
         };
@@ -167,7 +172,7 @@ impl PublishedRow {
             n_edges: mixture.truth().iter().filter(|&&is_edge| is_edge).count(),
             known: Recovered::within(&mixture, &mixture.states)?,
             k_means: Recovered::within(&mixture, &clusters(&all_genes)?)?,
-            cross_fitted: Recovered::cross_fitted(&mixture, clusters, &mut stream("parts"))?,
+            cross_fitted: Recovered::cross_fitted(&mixture, PARTS, clusters, &mut stream("parts"))?,
             shuffled: Recovered::within(&mixture, &nulls.shuffled)?,
             random: Recovered::within(&mixture, &nulls.random)?,
             permuted: Recovered::within(&permuted, &mixture.states)?,

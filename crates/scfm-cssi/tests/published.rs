@@ -345,7 +345,7 @@ fn the_split_half_table_comes_out_and_shrinks_where_edges_are_split_too() {
 
 #[test]
 fn the_simulated_blood_recovers_its_pairs() {
-    let mixture = published::cell_types(42).mixture;
+    let mixture = published::pbmc(42).mixture;
     let truth = mixture.truth();
     let all: Vec<usize> = (0..mixture.states.len()).collect();
     let expression = mixture.expression.view();

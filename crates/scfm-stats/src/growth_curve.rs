@@ -112,8 +112,9 @@ impl GrowthCurve {
             Self::Saturation => {
                 let longest = x.iter().copied().fold(0.0, f64::max);
                 let shortest = x.iter().copied().fold(f64::INFINITY, f64::min);
-                // From nearly a line over all points to nearly a step before the first one.
-                let (low, high) = ((0.01 / longest).ln(), (20.0 / shortest).ln());
+                // From nearly a line over all points to a plateau that the first one has all but reached; beyond either no amplitude
+                // can be told.
+                let (low, high) = ((0.01 / longest).ln(), (5.0 / shortest).ln());
                 minimise(low, high, |log_b| residual(log_b.exp())).exp()
             }
             Self::Power => minimise(-3.0, 3.0, residual),

@@ -14,7 +14,7 @@ use super::Desk;
 pub const ID: &str = "cssi-structured";
 
 /// Numbers of cells and draws of each, as published.
-const CELLS: [usize; 6] = [200, 500, 1_000, 2_000, 5_000, 10_000];
+const CELLS: [usize; 5] = [200, 500, 1_000, 2_000, 5_000];
 const DRAWS: u32 = 10;
 /// Pairs that F1 looks at, as published: of 15 edges, so that it cannot exceed 0.75.
 const FIRST: usize = 25;

@@ -110,6 +110,8 @@ fn screen_params() -> ScreenParams {
         cells_per_guide: 24,
         depth: 800.0,
         stress: (0.05, 0.8),
+        // What donors shift in a factor its targets follow, which control cells would show in every world.
+        donor_sd: 0.0,
         ..ScreenParams::default()
     }
 }

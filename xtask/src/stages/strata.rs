@@ -31,6 +31,9 @@ const RESOLUTION: f64 = 1.0;
 pub const SCAN: RangeInclusive<usize> = 2..=20;
 /// Cells of a half that a stratum needs.
 const LEAST_CELLS: usize = 10;
+/// Cells of a stratum in which both genes of a pair must be counted: the ranks of a gene that a cell or two hold are ties, and two
+/// such genes agree by chance.
+const LEAST_DETECTED: usize = 5;
 /// False discovery rate at which single edges are counted.
 const LEVEL: f64 = 0.05;
 /// Sums of strata take at most this share of the memory that a run may use; layers come in turns where they do not fit.
@@ -84,6 +87,12 @@ impl Variant {
 
     pub fn all() -> impl Iterator<Item = Self> {
         std::iter::once(Self::Pooled).chain(Self::STRATIFIED)
+    }
+
+    /// What is kept of edges under a labelling: of the scan over numbers of strata what it is drawn by.
+    fn kept(labels: &str) -> impl Iterator<Item = Self> {
+        let all = !labels.starts_with('k');
+        Self::all().filter(move |&variant| all || variant == Self::Pooled || variant == Self::STRATIFIED[0])
     }
 }
 
@@ -247,7 +256,7 @@ impl Job<'_> {
                 .map(|_| reader.sums(&edges, (&from, &to), bench.orientation))
                 .collect::<Result<Vec<_>>>()?;
             reader.add(&mut sums, &cells, groups, |done| {
-                bar.set(turn * cells.len() + done)
+                bar.set(turn * cells.len() + done);
             })?;
             for (labelling, &first) in labellings.iter().zip(&first_group) {
                 let name = named.unwrap_or(&labelling.name);
@@ -404,7 +413,7 @@ impl Job<'_> {
         metadata: &[(String, String)],
     ) -> Result<Vec<String>> {
         let mut files = Vec::new();
-        for variant in Variant::all() {
+        for variant in Variant::kept(name) {
             let Some(values) = scores.of(variant)? else {
                 continue;
             };
@@ -465,11 +474,25 @@ struct OfHalf {
 
 impl OfHalf {
     fn correlations(&self, pairs: &[(usize, usize)]) -> Result<Array2<f64>> {
-        Ok(correlations_by_stratum(
-            self.expression.view(),
-            pairs,
-            &self.strata,
-        )?)
+        self.correlations_of(&self.expression, pairs)
+    }
+
+    /// Correlations within strata, NaN where a gene is counted in too few cells of one.
+    fn correlations_of(&self, expression: &Array2<f64>, pairs: &[(usize, usize)]) -> Result<Array2<f64>> {
+        let mut within = correlations_by_stratum(expression.view(), pairs, &self.strata)?;
+        for (stratum, mut row) in within.outer_iter_mut().enumerate() {
+            let mut detected = vec![0usize; expression.ncols()];
+            for &cell in self.strata.cells(stratum) {
+                let counted = expression.row(cell);
+                detected.iter_mut().zip(counted).for_each(|(n, &x)| *n += usize::from(x > 0.0));
+            }
+            for (r, &(a, b)) in row.iter_mut().zip(pairs) {
+                if detected[a].min(detected[b]) < LEAST_DETECTED {
+                    *r = f64::NAN;
+                }
+            }
+        }
+        Ok(within)
     }
 
     fn pooled(&self, pairs: &[(usize, usize)]) -> Result<Vec<f64>> {
@@ -513,7 +536,7 @@ impl Discovered {
         // A gene with itself is no pair.
         let pairs: Vec<(usize, usize)> = pairs.iter().copied().filter(|(a, b)| a != b).collect();
         let found = first.discoveries(&first.correlations(&pairs)?)?;
-        let permuted = correlations_by_stratum(first.permuted.view(), &pairs, &first.strata)?;
+        let permuted = first.correlations_of(&first.permuted, &pairs)?;
         let of_permuted = first.discoveries(&permuted)?;
         let pooled = Array2::from_shape_vec((1, pairs.len()), first.pooled(&pairs)?)?;
         let n_cells = Array2::from_elem(pooled.dim(), first.strata.n_cells() as f64);
