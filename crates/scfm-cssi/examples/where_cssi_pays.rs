@@ -108,7 +108,12 @@ fn of_draw(mixture: &StateMixture, n_states: usize, index: u64) -> Result<Vec<Ro
         ("leiden", within(&leiden(&all_genes)?)?),
         (
             "cross-fitted k-means",
-            Recovered::cross_fitted(mixture, CrossFit::default().n_folds, k_means, &mut stream("parts"))?,
+            Recovered::cross_fitted(
+                mixture,
+                CrossFit::default().n_folds,
+                k_means,
+                &mut stream("parts"),
+            )?,
         ),
         (
             "cross-fitted leiden",

@@ -160,7 +160,9 @@ fn states_that_can_be_found_pay_without_their_labels() {
         let mixture = StateMixture::identifiable(&params, separation, Seeds::new(3), index).unwrap();
         let stream = |purpose| Seeds::new(3).stream("test", purpose, index);
         let find = |genes: &[usize]| clusters(&mixture, genes, 4, &mut stream("k-means"));
-        let found = Recovered::cross_fitted(&mixture, CrossFit::default().n_folds, find, &mut stream("parts")).unwrap();
+        let found =
+            Recovered::cross_fitted(&mixture, CrossFit::default().n_folds, find, &mut stream("parts"))
+                .unwrap();
         gains.push(found.adaptive.auroc - found.pooled.auroc);
     }
     assert!(mean(gains.iter().copied()) > 0.04, "{gains:?}");

@@ -4,10 +4,11 @@ use scfm_core::{Column, Table};
 use scfm_stats::{Alternative, Interval, binomial_test, holm, wilson};
 use serde::{Deserialize, Serialize};
 
+use crate::Claim;
 use crate::report::calibration_page;
 
 /// The rate at which a test of level 5 % may reject where its null hypothesis holds.
-pub const LEVEL: f64 = 0.05;
+const LEVEL: f64 = 0.05;
 
 /// How the tests and the verdict did on simulated worlds whose truth is known.
 ///
@@ -27,12 +28,14 @@ pub struct Calibration {
     pub verdicts: Vec<CalibratedVerdict>,
 }
 
-/// How often one test rejected at 5 %.
+/// How often one test rejected at 5 %, or found a gain where [gains](crate::Claim) are what it states.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibratedTest {
     /// The test.
     pub id: String,
+    /// The rate at which it may reject where its null hypothesis holds: 5 %, of gains half of it.
+    pub level: f64,
     /// In the worlds where its null hypothesis holds.
     pub null: Option<Rejections>,
     /// In the worlds where it does not, at growing strength; strengths are in percent of the stated one.
@@ -85,10 +88,20 @@ impl Rejections {
         wilson(self.rejected, self.ran, 0.95).ok()
     }
 
-    /// p of so many rejections or more, were the test of its level: exact binomial, one-sided.
-    fn p_above_level(&self) -> Option<f64> {
-        let test = binomial_test(self.rejected, self.ran, LEVEL).ok()?;
+    /// p of so many rejections or more, were they made at `level`: exact binomial, one-sided.
+    fn p_above(&self, level: f64) -> Option<f64> {
+        let test = binomial_test(self.rejected, self.ran, level).ok()?;
         Some(test.against(Alternative::Greater).ok()?.p.p())
+    }
+}
+
+impl CalibratedTest {
+    /// The level of a test that states this.
+    pub fn level_of(claim: Claim) -> f64 {
+        match claim {
+            Claim::Difference => LEVEL,
+            Claim::Gain => LEVEL / 2.0,
+        }
     }
 }
 
@@ -124,7 +137,7 @@ impl Calibration {
         let (tests, p): (Vec<&CalibratedTest>, Vec<f64>) = self
             .tests
             .iter()
-            .filter_map(|test| Some((test, test.null.as_ref()?.p_above_level()?)))
+            .filter_map(|test| Some((test, test.null.as_ref()?.p_above(test.level)?)))
             .unzip();
         let corrected = holm(&p);
         tests
@@ -135,24 +148,25 @@ impl Calibration {
             .collect()
     }
 
-    /// A row for each test and kind of world: `test, holds, world, strength, ran, rejected, undefined, rate, low, high`, where
+    /// A row for each test and kind of world: `test, level, holds, world, strength, ran, rejected, undefined, rate, low, high`, where
     /// `holds` says which hypothesis holds there, `H0` or `H1`.
     pub fn to_table(&self) -> Table {
-        let rows: Vec<(&str, &str, &Rejections)> = self
+        let rows: Vec<(&CalibratedTest, &str, &Rejections)> = self
             .tests
             .iter()
             .flat_map(|test| {
                 let null = test.null.iter().map(|it| ("H0", it));
                 let alternative = test.alternative.iter().map(|it| ("H1", it));
-                null.chain(alternative)
-                    .map(|(holds, it)| (test.id.as_str(), holds, it))
+                null.chain(alternative).map(move |(holds, it)| (test, holds, it))
             })
             .collect();
-        let text = |of: fn(&(&str, &str, &Rejections)) -> String| Column::text(rows.iter().map(of));
+        let text =
+            |of: fn(&(&CalibratedTest, &str, &Rejections)) -> String| Column::text(rows.iter().map(of));
         let count = |of: fn(&Rejections) -> u64| Column::counts(rows.iter().map(|row| of(row.2) as usize));
         let number = |of: fn(&Rejections) -> f64| Column::numbers(rows.iter().map(|row| of(row.2)));
         let columns = [
-            ("test", text(|row| row.0.to_owned())),
+            ("test", text(|row| row.0.id.clone())),
+            ("level", Column::numbers(rows.iter().map(|row| row.0.level))),
             ("holds", text(|row| row.1.to_owned())),
             ("world", text(|row| row.2.world.clone())),
             ("strength", count(|it| u64::from(it.strength))),
@@ -199,6 +213,7 @@ mod tests {
             .enumerate()
             .map(|(i, &(ran, rejected))| CalibratedTest {
                 id: format!("perturbation-first/{i}"),
+                level: 0.05,
                 null: Some(rejections(ran, rejected)),
                 alternative: vec![rejections(ran, ran)],
             });
@@ -218,7 +233,12 @@ mod tests {
     #[test]
     fn more_tests_ask_more_of_each() {
         // 31 of 400 has p = 0.013 by itself.
-        assert_eq!(trial(&[(400, 31)]).above_level().len(), 1);
+        let mut alone = trial(&[(400, 31)]);
+        assert_eq!(alone.above_level().len(), 1);
+        alone.tests[0].null = Some(rejections(400, 18));
+        assert_eq!(alone.above_level().len(), 0);
+        alone.tests[0].level = CalibratedTest::level_of(Claim::Gain);
+        assert_eq!(alone.above_level().len(), 1, "18 of 400 is too many gains");
         assert_eq!(
             trial(&[(400, 31), (400, 20), (400, 20), (400, 20)])
                 .above_level()

@@ -69,7 +69,7 @@ pub use figure::{
     Measure, NamedPoint, PointGroup, Scale, ScoreSet, auroc_bars, auroc_distributions, balance_plot, curves,
     dose_response, forest, layer_profile, layer_profiles, named_points, pair_density, scatter,
 };
-pub use plan::{Alternative, Family, Kind, Need, Plan, PlannedAnalysis, PlannedTest, World};
+pub use plan::{Alternative, Claim, Family, Kind, Need, Plan, PlannedAnalysis, PlannedTest, World};
 pub use registry::{Estimate, Measured, Outcome, Registry};
 pub use report::{Block, Meta, Report, Section};
 pub use verdict::{Criterion, CriterionId, Thresholds, Verdict, VerdictOutcome};

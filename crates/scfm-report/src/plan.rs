@@ -44,6 +44,8 @@ pub struct PlannedTest {
     pub hypothesis: String,
     /// On which side of the null the alternative lies.
     pub alternative: Alternative,
+    /// What is stated where the test rejects.
+    pub claim: Claim,
     /// The planned method in words.
     pub method: String,
     /// What the effect measures: `auroc`, `delta_auroc`, `correlation`.
@@ -121,6 +123,18 @@ pub enum Alternative {
     Within,
 }
 words!(Alternative: TwoSided = "two-sided", Greater = "greater", Less = "less", Within = "within");
+
+/// What is stated where a test rejects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim {
+    /// That there is a difference, whatever its sign, or what the alternative says.
+    #[default]
+    Difference,
+    /// That something is gained: a two-sided test with a positive effect.
+    Gain,
+}
+words!(Claim: Difference = "difference", Gain = "gain");
 
 /// A simulated world whose truth is known, on which a test is calibrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -330,6 +344,8 @@ struct TestEntry {
     effect: String,
     #[serde(default)]
     alternative: Alternative,
+    #[serde(default)]
+    claims: Claim,
     published: Option<String>,
     n_unit: Option<String>,
     worlds: Option<[World; 2]>,
@@ -353,6 +369,7 @@ impl AnalysisEntry {
                     kind,
                     hypothesis: entry.hypothesis,
                     alternative: entry.alternative,
+                    claim: entry.claims,
                     method: entry.method,
                     effect_kind: entry.effect,
                     published: entry.published,

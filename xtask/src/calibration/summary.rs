@@ -1,10 +1,10 @@
 //! From what each world came to, to how often each test rejects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 use scfm_core::{Column, Table};
-use scfm_report::{CalibratedTest, CalibratedVerdict, Calibration, Plan, Rejections};
+use scfm_report::{CalibratedTest, CalibratedVerdict, Calibration, Claim, Plan, Rejections};
 
 use super::World;
 
@@ -16,7 +16,7 @@ const VERDICT: &str = "verdict";
 /// What the worlds of one kind came to.
 #[derive(Default)]
 struct Kind {
-    /// By test: worlds with a p-value, rejections, worlds without a value.
+    /// By test: worlds with a p-value, rejections (those in favour of what the test claims), worlds without a value.
     tests: BTreeMap<String, (u64, u64, u64)>,
     /// By criterion, empty for the verdict: passed, failed, undecided.
     verdicts: BTreeMap<String, (u64, u64, u64)>,
@@ -54,6 +54,7 @@ pub fn summarise<'a>(
         };
         let test = CalibratedTest {
             id: planned.id.clone(),
+            level: CalibratedTest::level_of(planned.claim),
             null: of_world(planned.h0_world.as_str())
                 .into_iter()
                 .find(|it| it.strength == 100),
@@ -83,14 +84,33 @@ pub fn summarise<'a>(
     })
 }
 
+/// The tests that claim gains.
+fn gains() -> BTreeSet<&'static str> {
+    let tests = Plan::embedded().tests();
+    tests
+        .filter(|test| test.claim == Claim::Gain)
+        .map(|test| test.id.as_str())
+        .collect()
+}
+
 impl Kind {
     fn add(&mut self, table: &Table) -> Result<()> {
-        let (Some(Column::Text(test)), Some(Column::Text(outcome)), Some(Column::F64(p))) =
-            (table.column("test"), table.column("outcome"), table.column("p"))
-        else {
-            bail!("a stored world has no columns test, outcome and p; remove it, and it is evaluated again");
+        let numbers = |name| match table.column(name) {
+            Some(Column::F64(values)) => Some(values),
+            _ => None,
         };
-        for ((test, outcome), p) in test.iter().zip(outcome).zip(p) {
+        let (Some(Column::Text(test)), Some(Column::Text(outcome)), Some(p), Some(effect)) = (
+            table.column("test"),
+            table.column("outcome"),
+            numbers("p"),
+            numbers("effect"),
+        ) else {
+            bail!(
+                "a stored world has no columns test, outcome, p and effect; remove it, and it is evaluated again"
+            );
+        };
+        let gains = gains();
+        for (((test, outcome), p), effect) in test.iter().zip(outcome).zip(p).zip(effect) {
             let (Some(test), Some(outcome)) = (test, outcome) else {
                 bail!("a stored world has rows without a name; remove it, and it is evaluated again");
             };
@@ -111,7 +131,9 @@ impl Kind {
                     match p {
                         Some(p) => {
                             counts.0 += 1;
-                            counts.1 += u64::from(*p <= LEVEL);
+                            let claimed =
+                                !gains.contains(test.as_str()) || effect.is_some_and(|effect| effect > 0.0);
+                            counts.1 += u64::from(*p <= LEVEL && claimed);
                         }
                         None => counts.2 += 1,
                     }

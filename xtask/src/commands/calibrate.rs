@@ -154,7 +154,7 @@ fn print(calibration: &Calibration) {
     }
     let above = calibration.above_level();
     println!(
-        "{} tests reject more often than 5 % where nothing is there",
+        "{} tests reject more often than they may where nothing is there",
         above.len()
     );
     for test in above {

@@ -484,7 +484,10 @@ impl OfHalf {
             let mut detected = vec![0usize; expression.ncols()];
             for &cell in self.strata.cells(stratum) {
                 let counted = expression.row(cell);
-                detected.iter_mut().zip(counted).for_each(|(n, &x)| *n += usize::from(x > 0.0));
+                detected
+                    .iter_mut()
+                    .zip(counted)
+                    .for_each(|(n, &x)| *n += usize::from(x > 0.0));
             }
             for (r, &(a, b)) in row.iter_mut().zip(pairs) {
                 if detected[a].min(detected[b]) < LEAST_DETECTED {

@@ -2,7 +2,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::page::head;
 use super::tables::data_table;
-use crate::calibration::LEVEL;
 use crate::{Calibration, Curve, Effect, curves, forest};
 
 /// Tests that say each criterion of the verdict, whose power is drawn.
@@ -95,10 +94,10 @@ fn level(calibration: &Calibration) -> Markup {
             let interval = null.interval()?;
             Some(Effect {
                 name: test.id.clone(),
-                estimate: null.rate() - LEVEL,
+                estimate: null.rate() - test.level,
                 ci: Some(scfm_stats::Interval {
-                    low: interval.low - LEVEL,
-                    high: interval.high - LEVEL,
+                    low: interval.low - test.level,
+                    high: interval.high - test.level,
                     ..interval
                 }),
             })
@@ -109,17 +108,17 @@ fn level(calibration: &Calibration) -> Markup {
             h2 { "Where the null hypothesis holds" }
             p {
                 @if above.is_empty() {
-                    "No test rejects more than 5 % of the worlds in which its null hypothesis holds, as far as can be told (exact \
+                    "No test rejects more often than its level where its null hypothesis holds, as far as can be told (exact \
                      binomial tests, Holm over all tests)."
                 } @else {
-                    (above.len()) " tests reject more often than 5 % (exact binomial tests, Holm over all tests): "
+                    (above.len()) " tests reject more often than their level (exact binomial tests, Holm over all tests): "
                     @for (i, test) in above.iter().enumerate() { @if i > 0 { ", " } (test.id) }
                     "."
                 }
             }
             figure {
-                (PreEscaped(forest(&effects, "rejection rate − 0.05", None).svg().to_owned()))
-                figcaption { "Rejections at p ≤ 0.05 in the world where the null hypothesis of the test holds, with Wilson intervals" }
+                (PreEscaped(forest(&effects, "rejection rate − level", None).svg().to_owned()))
+                figcaption { "Rejections at p ≤ 0.05 in the world where the null hypothesis of the test holds, with Wilson intervals, less the level: 0.05, or 0.025 of tests that claim a gain, of which gains are counted" }
             }
         }
     }
