@@ -63,7 +63,7 @@ fn main() -> Result<(), Error> {
             }
         }
     }
-    let draw = |seed: u64| Ok(published::cell_types(42 + seed as u32).mixture);
+    let draw = |seed: u64| Ok(published::pbmc(42 + seed as u32).mixture);
     report("blood,8,375,0,0", 8, n_draws, draw)
 }
 

@@ -76,7 +76,6 @@ impl Recovered {
         let params = CrossFit {
             n_folds,
             min_cells: MIN_CELLS,
-            ..CrossFit::default()
         };
         let fitted = cross_fitted(
             mixture.expression.view(),

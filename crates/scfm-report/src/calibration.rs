@@ -67,6 +67,8 @@ pub struct CalibratedVerdict {
     pub world: String,
     /// Its strength, in percent.
     pub strength: u32,
+    /// The family of models whose files the networks were read from.
+    pub family: String,
     /// The criterion, `a`; empty for the verdict.
     pub criterion: String,
     /// Worlds in which it passed.

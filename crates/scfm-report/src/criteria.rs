@@ -178,8 +178,8 @@ fn is_used(case: &mut Case<'_>, thresholds: &Thresholds) {
         let value = significant(trend.effect);
         let finding = match (trend.effect > 0.0, row.significant == Some(true)) {
             (true, true) => Finding::Holds,
-            (true, false) => Finding::Open,
-            (false, _) => Finding::Refuted,
+            (false, true) => Finding::Refuted,
+            (_, false) => Finding::Open,
         };
         case.find(
             finding,
@@ -204,7 +204,7 @@ fn is_used(case: &mut Case<'_>, thresholds: &Thresholds) {
         if let Some((_, harm)) = case.evidence(&format!("orthogonal-interventions/masked-uniform-top-{dose}"))
         {
             let finding = match harm.ci {
-                _ if harm.effect <= 0.0 => Finding::Refuted,
+                Some((_, high)) if high <= 0.0 => Finding::Refuted,
                 Some((low, _)) if low > 0.0 => Finding::Holds,
                 _ => Finding::Open,
             };
@@ -470,6 +470,11 @@ mod tests {
         assert_eq!(d(0.8, -0.01, 0.1, 0.05), VerdictOutcome::Undecided);
         assert_eq!(d(0.8, 0.1, -0.1, 0.05), VerdictOutcome::Fail);
         assert_eq!(d(0.8, 0.1, 0.01, 0.05), VerdictOutcome::Undecided);
+        assert_eq!(
+            d(0.8, 0.1, -0.01, 0.05),
+            VerdictOutcome::Undecided,
+            "within its error of no harm, whatever the sign"
+        );
         assert_eq!(d(0.8, 0.1, 0.1, 0.01), VerdictOutcome::Undecided);
     }
 

@@ -143,9 +143,10 @@ fn facts(args: &CalibrateArgs) -> Vec<(String, String)> {
 fn print(calibration: &Calibration) {
     for row in calibration.verdicts.iter().filter(|row| row.criterion.is_empty()) {
         println!(
-            "{} at {} %: {} of {} worlds pass, {} fail, {} are undecided",
+            "{} at {} %, {}: {} of {} worlds pass, {} fail, {} are undecided",
             row.world,
             row.strength,
+            row.family,
             row.pass,
             row.worlds(),
             row.fail,

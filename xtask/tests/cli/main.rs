@@ -1,6 +1,7 @@
 //! The program as its users run it.
 
 mod bad_inputs;
+mod calibrate;
 mod contexts;
 mod extract;
 mod harness;

@@ -65,6 +65,7 @@ fn verdicts(calibration: &Calibration) -> Markup {
                     thead { tr {
                         th scope="col" { "world" }
                         th scope="col" { "strength" }
+                        th scope="col" { "model" }
                         th scope="col" { "judged by" }
                         th scope="col" { "pass" }
                         th scope="col" { "fail" }
@@ -73,6 +74,7 @@ fn verdicts(calibration: &Calibration) -> Markup {
                     tbody { @for row in &calibration.verdicts { tr {
                         th scope="row" { (row.world) }
                         td.number { (row.strength) " %" }
+                        td { (row.family) }
                         td { @if row.criterion.is_empty() { strong { "verdict" } } @else { "(" (row.criterion) ")" } }
                         td.number { (row.pass) }
                         td.number { (row.fail) }
