@@ -234,15 +234,15 @@ mod tests {
 
     #[test]
     fn more_tests_ask_more_of_each() {
-        // 31 of 400 has p = 0.013 by itself.
-        let mut alone = trial(&[(400, 31)]);
+        // 30 of 400 has p = 0.02 by itself.
+        let mut alone = trial(&[(400, 30)]);
         assert_eq!(alone.above_level().len(), 1);
         alone.tests[0].null = Some(rejections(400, 18));
         assert_eq!(alone.above_level().len(), 0);
         alone.tests[0].level = CalibratedTest::level_of(Claim::Gain);
         assert_eq!(alone.above_level().len(), 1, "18 of 400 is too many gains");
         assert_eq!(
-            trial(&[(400, 31), (400, 20), (400, 20), (400, 20)])
+            trial(&[(400, 30), (400, 20), (400, 20), (400, 20)])
                 .above_level()
                 .len(),
             0

@@ -190,12 +190,18 @@ mod tests {
         0.53586961, 0.54194929, 0.54447778, 0.55567551, 0.59236759, 0.59359063, 0.60723881, 0.61059271,
         0.59603174,
     ];
-    /// The series is known to eight digits, and a minimum of squares to the root of rounding.
+    /// The series is known to eight digits.
     const DIGITS: f64 = 2e-6;
+    /// SciPy stops where a step gains less than 10⁻⁸ of the sum of squares, which along a flat valley is this far from the minimum.
+    const VALLEY: f64 = 1e-4;
 
     fn near(found: f64, expected: f64, what: &str) {
+        within(DIGITS, found, expected, what);
+    }
+
+    fn within(tolerance: f64, found: f64, expected: f64, what: &str) {
         assert!(
-            (found / expected - 1.0).abs() < DIGITS,
+            (found / expected - 1.0).abs() < tolerance,
             "{what}: {found} for {expected}"
         );
     }
@@ -211,9 +217,9 @@ mod tests {
         near(log.c, 0.4571711913, "offset of ln x");
         near(log.r_squared, 0.8313264846, "R² of ln x");
         let saturation = fit(GrowthCurve::Saturation);
-        near(saturation.a, 0.0888478734, "amplitude");
-        near(saturation.b, 0.0055347693, "rate");
-        near(saturation.c, 0.5184781218, "baseline");
+        within(VALLEY, saturation.a, 0.0888478734, "amplitude");
+        within(VALLEY, saturation.b, 0.0055347693, "rate");
+        within(VALLEY, saturation.c, 0.5184781218, "baseline");
         near(saturation.r_squared, 0.8998407859, "R² of saturation");
         let power = fit(GrowthCurve::Power);
         assert!(
