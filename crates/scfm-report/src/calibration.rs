@@ -1,11 +1,12 @@
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use scfm_core::{Column, Table};
 use scfm_stats::{Alternative, Interval, binomial_test, holm, wilson};
 use serde::{Deserialize, Serialize};
 
-use crate::Claim;
 use crate::report::calibration_page;
+use crate::{Claim, Kind, Plan};
 
 /// The rate at which a test of level 5 % may reject where its null hypothesis holds.
 const LEVEL: f64 = 0.05;
@@ -133,12 +134,18 @@ impl Calibration {
         self.test(id)?.null.as_ref().filter(|null| null.ran > 0)
     }
 
-    /// The tests that reject more often than they may where their null hypothesis holds, by Holm's procedure over all tests that
-    /// were tried.
+    /// The tests that reject more often than they may where their null hypothesis holds, by Holm's procedure over all that state
+    /// something; forms shown as published and figures state nothing.
     pub fn above_level(&self) -> Vec<&CalibratedTest> {
+        let planned = Plan::embedded().tests();
+        let descriptive: BTreeSet<&str> = planned
+            .filter(|test| test.kind == Kind::Descriptive)
+            .map(|test| test.id.as_str())
+            .collect();
         let (tests, p): (Vec<&CalibratedTest>, Vec<f64>) = self
             .tests
             .iter()
+            .filter(|test| !descriptive.contains(test.id.as_str()))
             .filter_map(|test| Some((test, test.null.as_ref()?.p_above(test.level)?)))
             .unzip();
         let corrected = holm(&p);
@@ -197,7 +204,6 @@ impl Calibration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Plan;
 
     fn rejections(ran: u64, rejected: u64) -> Rejections {
         Rejections {
