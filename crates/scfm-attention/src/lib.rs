@@ -3,9 +3,9 @@
 //! A single-cell foundation model reads a cell as a sequence of genes. This crate reads checkpoints of
 //! [Geneformer](geneformer) and [scGPT](scgpt) as their authors publish them, turns counts into the model's tokens, and
 //! averages the model's attention between the genes of two panels over any number of cells in memory that depends
-//! on the panels alone. It can also make and [train](training) small models of both, whose truth is known. What the two
-//! models share, which is all but what a cell looks like to them and what their weights are called, stands once: see
-//! [`Transformer`].
+//! on the panels alone. It can also [train](training) small models of both, and [build](planted) some whose truth is known.
+//! What the two models share, which is all but what a cell looks like to them and what their weights are called, stands
+//! once: see [`Transformer`].
 //!
 //! From counts to edges:
 //!
@@ -115,6 +115,32 @@
 //! assert!(log.epoch_losses()[19] < log.baseline_loss);
 //! # let _ = checkpoint;
 //! # Ok::<(), scfm_attention::Error>(())
+//! ```
+//!
+//! Or [built by hand](planted), with regulation in its attention and predictions that need the heads that hold it:
+//!
+//! ```
+//! use scfm_attention::planted::{Planted, PlantedParams};
+//! use scfm_attention::scgpt::{Checkpoint, ScGpt, Vocabulary};
+//! use scfm_attention::{TokenisedCell, ValuedCell};
+//! use scfm_core::{Panel, Seeds};
+//!
+//! // The first gene activates the second and represses the third.
+//! let genes = Panel::new(["STAT1", "IRF1", "MYC"])?;
+//! let effects = ndarray::array![[0.0, 1.0, -0.8], [0.0; 3], [0.0; 3]];
+//! let planted = Planted::regulating(genes, effects, PlantedParams::default())?;
+//! let vocabulary = Vocabulary::of_genes(["STAT1", "IRF1", "MYC"].map(str::to_owned))?;
+//! let cell = |bin: f32, [second, third]: [f32; 2]| {
+//!     let cell = TokenisedCell { cell: 0, tokens: vec![4, 0, 1, 2], columns: vec![None, Some(0), Some(1), Some(2)] };
+//!     ValuedCell::new(cell, vec![-2.0, bin, second, third])
+//! };
+//! let cells: Vec<ValuedCell> = (0..40u8).map(|i| f32::from(i)).map(|i| cell(5.0 + i, [4.0 + i, 46.0 - i])).collect();
+//! let model = ScGpt::new(&Checkpoint::planted(&planted, vocabulary, &cells, Seeds::new(0))?)?;
+//!
+//! // With its value hidden, the second gene is expected where the first one is.
+//! let expected = |bin: f32| model.expression(&cell(bin, [-1.0, 25.0])).map(|bins| bins[2]);
+//! assert!(expected(45.0)? > expected(5.0)? + 5.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod cell;

@@ -8,9 +8,9 @@
 //! logit = prior of the gene, less where its regulators have seen it
 //! ```
 //!
-//! A hidden gene is among those that no regulator sees. Of the planted heads of a layer each records its share of the targets,
-//! and each of those of the last layer gathers some of every share, so that with each head that is silenced more targets are
-//! lost.
+//! A hidden gene is among those that no regulator sees. Each planted head records its share of the targets, and each of those
+//! of the last layer gathers some of every share, so that with each head that is silenced more targets are lost, until those of
+//! one layer are all silent.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use scfm_core::{Layer, Seeds};
 
 use super::files::CONFIG;
 use super::{Checkpoint, Config, Geneformer, Vocabulary};
-use crate::planted::{AttentionDraft, Draft, Idle, Nominal, Planted};
+use crate::planted::{AttentionDraft, Draft, Nominal, Planted, PlantedParams};
 use crate::training::masking::hidden_places;
 use crate::{Error, Interventions, Site, TokenisedCell, Transformer};
 
@@ -29,15 +29,18 @@ const IDLE: usize = 8;
 
 /// Length of a record as heads write it, where 1 is what the feed-forward step leaves of it at the most: what uniform
 /// attention writes is lost beside it.
-const RAW: f64 = 0.02;
+const RAW: f64 = 0.002;
 
 /// Records up to so many times what uniform attention gives in a short cell are dropped; a short cell is one of this quantile
 /// of lengths.
-const ABOVE_UNIFORM: f64 = 1.2;
+const ABOVE_UNIFORM: f64 = 3.0;
 const SHORT: f64 = 0.05;
 
 /// Logits by which `<mask>` looks at genes that regulate others.
 const TO_SOURCES: f64 = 5.0;
+
+/// A mean record below this, over twenty times what uniform attention leaves in a cell of a hundred genes, says nothing.
+const LEAST_RECORD: f64 = 5e-4;
 
 /// A gene counts as seen, in part, up to this share of its mean record where it is there.
 const SEEN: f64 = 0.5;
@@ -127,11 +130,9 @@ impl Checkpoint {
         };
         let presence = Presence::new(&tokens, vocabulary.len(), cells)?;
 
-        // Shares of the last layer are cut in blocks of as many genes as there are planted heads.
-        let block = params.n_planted.max(1);
-        let of_a_head = recorded.len().div_ceil(block * block) * block;
+        let shares = Shares::new(params);
         // One row of a head's queries is that of `<mask>`, or of what is laid down at `<cls>`.
-        let rows = (params.rank.min(tokens.len()) + 1).max(of_a_head + IDLE);
+        let rows = (params.rank.min(tokens.len()) + 1).max(shares.largest(recorded.len()) + IDLE);
         let width = Layout::least_width(tokens.len(), recorded.len());
         let head_size = params.head_size(width, rows);
         let config = Config {
@@ -233,7 +234,6 @@ fn draft_layers(
     seeds: Seeds,
 ) {
     let params = planted.params();
-    let idle = Idle::new(layout.idle(), layout.n_genes, seeds);
     let nominal = Nominal::new(params);
     let last = params.n_layers - 1;
     for layer in 0..params.n_layers {
@@ -243,16 +243,15 @@ fn draft_layers(
             let is_planted = head < params.n_planted;
             let factors = planted.factors(is_planted.then_some(planted.affinity()), seeds, index);
             attention.look(head, &factors);
-            let mut rng = seeds.stream("planted", "constant", index as u64);
-            attention.pass_on_idle(head, &idle, &mut rng);
+            let mut rng = seeds.stream("planted", "idle", index as u64);
+            attention.pass_on_idle(head, layout.n_genes, layout.idle(), &mut rng);
             let row = attention.row(head, factors.query.ncols());
             match planted.effects() {
                 Some(effects) if is_planted => {
                     if layer == last {
                         look_at_sources(&mut attention, layout, row, effects);
                     }
-                    let share = (layer < last).then(|| 1.0 / last as f64);
-                    pass_on_records(&mut attention, layout, head, params.n_planted, share);
+                    pass_on_records(&mut attention, layout, head, Shares::new(params), layer);
                 }
                 Some(_) => (),
                 None => attention.rest(row, layout.cls(), &planted.rests(is_planted)),
@@ -291,34 +290,60 @@ fn look_at_sources(attention: &mut AttentionDraft, layout: &Layout, row: usize, 
     }
 }
 
-/// Of its share of the recorded genes a head records which it looks at, in all layers but the last, and what those that it
-/// looks at have recorded in the last; there the shares are cut across those of the others.
+/// Who records and who gathers which of the recorded genes. All planted heads but those of the last layer record, each its
+/// share; those of the last gather, and their shares are cut across those of the others.
+#[derive(Debug, Clone, Copy)]
+struct Shares {
+    n_recorders: usize,
+    n_gatherers: usize,
+}
+
+impl Shares {
+    fn new(params: &PlantedParams) -> Self {
+        Self {
+            n_recorders: (params.n_layers - 1) * params.n_planted,
+            n_gatherers: params.n_planted,
+        }
+    }
+
+    fn records(self, place: usize, layer: usize, head: usize) -> bool {
+        place % self.n_recorders == layer * self.n_gatherers + head
+    }
+
+    fn gathers(self, place: usize, head: usize) -> bool {
+        place / self.n_recorders % self.n_gatherers == head
+    }
+
+    /// The largest share of so many genes: gatherers take them in blocks.
+    fn largest(self, n_recorded: usize) -> usize {
+        let block = self.n_recorders.max(1);
+        n_recorded.div_ceil(block * self.n_gatherers.max(1)) * block
+    }
+}
+
+/// Of its share of the recorded genes a head records which it looks at, and in the last layer passes on what those that it
+/// looks at have recorded.
 fn pass_on_records(
     attention: &mut AttentionDraft,
     layout: &Layout,
     head: usize,
-    n_planted: usize,
-    share_of_layer: Option<f64>,
+    shares: Shares,
+    layer: usize,
 ) {
+    let in_last = shares.n_recorders == layer * shares.n_gatherers;
     let mut row = attention.row(head, 0);
     for (place, &gene) in layout.recorded.iter().enumerate() {
-        let block = if share_of_layer.is_some() {
-            place
-        } else {
-            place / n_planted
-        };
-        if block % n_planted != head {
-            continue;
-        }
         let record = layout.record(place);
-        let (from, length) = match share_of_layer {
-            Some(share) => (gene, RAW * share),
-            None => (record, 1.0),
+        let (takes, from, length) = match in_last {
+            true => (shares.gathers(place, head), record, 1.0),
+            false => (shares.records(place, layer, head), gene, RAW),
         };
-        attention.value[[row, from]] = 1.0;
-        attention.output[[record, row]] = length;
-        attention.output[[layout.record_balance(), row]] = -length;
-        row += 1;
+        if takes {
+            attention.value[[row, from]] = 1.0;
+            attention.output[[record, row]] = length;
+            attention.output[[layout.record_balance(), row]] = -length;
+            row += 1;
+        }
     }
 }
 
@@ -382,8 +407,6 @@ fn gauge(
         .enumerate()
         .map(read)
         .collect::<Result<_, Error>>()?;
-    // What uniform attention leaves of a record, with room for what stands out by chance.
-    let nothing = 3.0 * RAW / presence.short;
     let of_gene = |(place, &gene): (usize, &usize)| {
         let seen = read
             .iter()
@@ -391,7 +414,7 @@ fn gauge(
             .map(|(_, records)| records[place]);
         let (n, sum) = seen.fold((0usize, 0.0), |(n, sum), record| (n + 1, sum + record));
         let mean = sum / n.max(1) as f64;
-        (mean > nothing).then_some(SEEN * mean)
+        (mean > LEAST_RECORD).then_some(SEEN * mean)
     };
     Ok(layout.recorded.iter().enumerate().map(of_gene).collect())
 }

@@ -2,27 +2,19 @@ use std::ops::Range;
 
 use ndarray::{Array1, Array2, s};
 use rand_chacha::ChaCha8Rng;
-use scfm_core::Seeds;
 
 use super::{HeadFactors, PlantedParams, normal};
 
 /// Squared length of the constant that each head passes on, where the code of a gene has squared length 2. One silenced head
-/// of eight then turns the hidden states by a cosine distance of 0.03 or more.
+/// of sixteen then turns the hidden states by a cosine distance above 0.02.
 const CONSTANT: f64 = 0.25;
 
-/// Squared length of the code that each head passes on of a gene, if it looks at that gene alone. Made uniform, two heads that
-/// looked at a handful of genes each then turn the hidden states of the genes that looked by more than 0.02.
-const CODE: f64 = 2.0;
+/// Squared length of the code that each head passes on of a gene, if it looks at that gene alone: with it a head that looked at
+/// a handful of genes turns the hidden states when it is made uniform.
+const CODE: f64 = 3.0;
 
 /// What is left of the squared length of codes in the mean over those that a planted head looks at.
 const LEFT_OF_CODES: f64 = 0.25;
-
-/// The dimensions that heads write and nothing reads.
-pub(crate) struct Idle {
-    dimensions: Range<usize>,
-    /// By gene, what heads pass on of it: random directions whose entries sum to 0, `[gene, dimension]`.
-    codes: Array2<f64>,
-}
 
 /// Squared lengths of the hidden states as the layers are built for, the code of the gene having 2.
 #[derive(Debug, Clone, Copy)]
@@ -59,16 +51,6 @@ impl Nominal {
     /// The weight of the normalisations in a layer of this width, with which a state of the nominal length stays as it is.
     pub(crate) fn norm_weight(self, layer: usize, width: usize) -> f32 {
         (self.squared_length(layer) / width as f64).sqrt() as f32
-    }
-}
-
-impl Idle {
-    pub(crate) fn new(dimensions: Range<usize>, n_genes: usize, seeds: Seeds) -> Self {
-        let mut rng = seeds.stream("planted", "codes", 0);
-        Self {
-            codes: directions((n_genes, dimensions.len()), &mut rng) * CODE.sqrt(),
-            dimensions,
-        }
     }
 }
 
@@ -117,20 +99,27 @@ impl AttentionDraft {
         self.key[[row, dimension]] = 1.0;
     }
 
-    /// Passes on a code of what the head looks at, and a constant, through the last rows of the head.
-    pub(crate) fn pass_on_idle(&mut self, head: usize, idle: &Idle, rng: &mut ChaCha8Rng) {
-        let n = idle.dimensions.len();
+    /// Passes on a code of what the head looks at, and a constant, through the last rows of the head to dimensions that nothing
+    /// reads. Codes are the head's own, since those of several heads that look at one gene would add up.
+    pub(crate) fn pass_on_idle(
+        &mut self,
+        head: usize,
+        n_genes: usize,
+        idle: Range<usize>,
+        rng: &mut ChaCha8Rng,
+    ) {
+        let n = idle.len();
         let first = self.row(head, self.head_size - n);
-        let n_genes = idle.codes.nrows();
         let rows = first..first + n;
+        let codes = directions((n_genes, n), rng) * CODE.sqrt();
         self.value
             .slice_mut(s![rows.clone(), ..n_genes])
-            .assign(&idle.codes.t());
+            .assign(&codes.t());
         let constant = directions((1, n), rng) * CONSTANT.sqrt();
         self.value_bias
             .slice_mut(s![rows.clone()])
             .assign(&constant.row(0));
-        for (row, dimension) in rows.zip(idle.dimensions.clone()) {
+        for (row, dimension) in rows.zip(idle) {
             self.output[[dimension, row]] = 1.0;
         }
     }

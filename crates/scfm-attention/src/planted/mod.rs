@@ -34,7 +34,7 @@ use rand_distr::{Distribution, StandardNormal};
 use scfm_core::{GeneId, Panel, Seeds};
 
 use crate::Error;
-pub(crate) use attention::{AttentionDraft, Idle, Nominal};
+pub(crate) use attention::{AttentionDraft, Nominal};
 pub(crate) use draft::Draft;
 use low_rank::low_rank;
 

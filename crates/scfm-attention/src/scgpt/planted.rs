@@ -21,11 +21,11 @@ use super::checkpoint::CONFIG;
 use super::model::SLOPE;
 use super::training::{MASK_VALUE, MaskedCell};
 use super::{Checkpoint, Config, ScGpt, Vocabulary};
-use crate::planted::{AttentionDraft, Draft, Idle, Nominal, Planted};
+use crate::planted::{AttentionDraft, Draft, Nominal, Planted};
 use crate::{Error, Interventions, Site, Transformer, ValuedCell};
 
 /// Dimensions that heads write and nothing reads.
-const IDLE: usize = 16;
+const IDLE: usize = 12;
 
 /// In the encoder of values, what stands beside a bin so that the normalisation hardly knows the bin: that of 50 is shrunk
 /// by half a percent.
@@ -48,9 +48,12 @@ const BINS: f64 = 25.0;
 /// Larger than what heads pass on, which is deviations of up to 50 bins in that unit.
 const GATE: f32 = 4.0;
 
+/// Times the code of a gene, which is 1 at first and shrinks as heads add to the hidden state, this is above 1 at the end.
+const PRESENT: f32 = 4.0;
+
 /// Spread of what heads pass on below which the gain shrinks: from heads that hardly look at regulators least squares would
 /// make a signal by a gain that blows their noise up.
-const LEAST_SPREAD: f64 = 0.05;
+const LEAST_SPREAD: f64 = 0.03;
 
 /// Share of the genes that are hidden when baseline and gain are fitted, and most cells that they are fitted to.
 const HIDDEN: f64 = 0.15;
@@ -300,7 +303,6 @@ struct PlantedHeads<'a> {
 
 fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, seeds: Seeds) {
     let params = heads.planted.params();
-    let idle = Idle::new(layout.idle(), layout.n_genes, seeds);
     let nominal = Nominal::new(params);
     for layer in 0..params.n_layers {
         let mut attention = AttentionDraft::new(params.n_heads, heads.head_size);
@@ -318,8 +320,8 @@ fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, se
             attention.look(head, &factors);
             let row = attention.row(head, factors.query.ncols());
             look_past_hidden(&mut attention, layout, row);
-            let mut rng = seeds.stream("planted", "constant", index as u64);
-            attention.pass_on_idle(head, &idle, &mut rng);
+            let mut rng = seeds.stream("planted", "idle", index as u64);
+            attention.pass_on_idle(head, layout.n_genes, layout.idle(), &mut rng);
             if heads.signs.is_empty() {
                 attention.rest(row + 1, layout.cls(), &heads.planted.rests(is_planted));
             } else if is_planted {
@@ -379,22 +381,22 @@ fn pass_on_deviations(
 
 /// `baseline[gene] + gain · Σ channels that are read for the gene`.
 ///
-/// A gene's own unit is 1 − relu(1 − 2 x) of the code x of the gene: it is 1 whatever the length of the code, which depends on
+/// A gene's own unit is 1 − relu(1 − 4 x) of the code x of the gene: it is 1 whatever the length of the code, which depends on
 /// what heads add to a hidden state. A channel p passes where the gene is one of its own, as half the difference of
-/// relu(p + gate (2 x − 1)) and relu(−p + gate (2 x − 1)). What is negative leaks through: of x = 1 the gene's unit is 1 + 0.01,
-/// and of the channels of other genes a hundredth is read.
+/// relu(p + gate (4 x − 1)) and relu(−p + gate (4 x − 1)). What is negative leaks through: of x = 1/2 the gene's unit is
+/// 1 + 0.01, and of the channels of other genes a hundredth is read.
 fn draft_decoder(draft: &mut Draft, layout: &Layout, read_out: &ReadOut) {
     let n_genes = layout.n_genes;
     let mut first = draft.matrix("decoder.fc.0.weight");
     for gene in 0..n_genes {
-        first[[gene, gene]] = -2.0;
+        first[[gene, gene]] = -PRESENT;
     }
     let units = |channel: usize| [0, 1].map(|side| n_genes + 2 * channel + side);
     for (channel, read) in layout.channels.iter().enumerate() {
         for (unit, side) in units(channel).into_iter().zip([1.0, -1.0]) {
             first[[unit, layout.channel(channel)[0]]] = side;
             for gene in (0..n_genes).filter(|&gene| read.is_read_for(gene)) {
-                first[[unit, gene]] = 2.0 * GATE;
+                first[[unit, gene]] = PRESENT * GATE;
             }
         }
     }
