@@ -25,7 +25,7 @@ pub struct CurveFit {
     /// 1 - SSR / SST.
     pub r_squared: f64,
     /// Akaike's criterion with its small-sample term, n ln(SSR / n) + 2k + 2k(k + 1) / (n - k - 1), where k counts the parameters
-    /// of the curve; smaller is better. None where there are too few points for it or the fit is exact.
+    /// of the curve and the variance of its residuals; smaller is better. None where there are too few points for it or the fit is exact.
     pub aicc: Option<f64>,
 }
 
@@ -123,7 +123,7 @@ impl GrowthCurve {
         let n = y.len() as f64;
         let mean = y.iter().sum::<f64>() / n;
         let sst: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
-        let k = needed as f64;
+        let k = needed as f64 + 1.0;
         let aicc = (n - k - 1.0 > 0.0 && ssr > 0.0)
             .then(|| n * (ssr / n).ln() + 2.0 * k + 2.0 * k * (k + 1.0) / (n - k - 1.0));
         Ok(CurveFit {
