@@ -23,8 +23,8 @@ pub enum Truth {
     /// How prominent the target is: attention is a function of a gene-level feature, and genes are independent in control
     /// cells.
     GeneLevel,
-    #[value(name = "co-expression")]
     /// Which genes go together in control cells, which programmes make them do without any regulation.
+    #[value(name = "co-expression")]
     CoExpression,
     /// The regulatory network, and the model predicts hidden genes by it.
     Regulatory,

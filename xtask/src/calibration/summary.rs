@@ -32,11 +32,12 @@ pub fn summarise<'a>(
 ) -> Result<Calibration> {
     // By truth and growing strength.
     let mut kinds: BTreeMap<(&str, u32), Kind> = BTreeMap::new();
+    let gains = gains();
     for (world, table) in judged {
         kinds
             .entry((world.truth.name(), world.strength))
             .or_default()
-            .add(&table, world.family.name())?;
+            .add(&table, world.family.name(), &gains)?;
     }
     let of_kind = |(world, strength): (&str, u32), kind: &Kind, id: &str| {
         let (ran, rejected, undefined) = kind.tests.get(id).copied()?;
@@ -98,7 +99,7 @@ fn gains() -> BTreeSet<&'static str> {
 }
 
 impl Kind {
-    fn add(&mut self, table: &Table, family: &'static str) -> Result<()> {
+    fn add(&mut self, table: &Table, family: &'static str, gains: &BTreeSet<&str>) -> Result<()> {
         let numbers = |name| match table.column(name) {
             Some(Column::F64(values)) => Some(values),
             _ => None,
@@ -113,7 +114,6 @@ impl Kind {
                 "a stored world has no columns test, outcome, p and effect; remove it, and it is evaluated again"
             );
         };
-        let gains = gains();
         for (((test, outcome), p), effect) in test.iter().zip(outcome).zip(p).zip(effect) {
             let (Some(test), Some(outcome)) = (test, outcome) else {
                 bail!("a stored world has rows without a name; remove it, and it is evaluated again");

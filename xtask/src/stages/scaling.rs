@@ -127,12 +127,7 @@ impl Workbench<'_> {
             let known = stored.rows.into_iter().zip(labels);
             return Ok(known.filter_map(|(row, label)| Some((row, label?))).collect());
         };
-        let labels = self.screen.labels(column)?;
-        let controls = self.assignments.controls();
-        let names: BTreeSet<&String> = controls.iter().filter_map(|&row| labels[row].as_ref()).collect();
-        let numbers: BTreeMap<&String, usize> = names.into_iter().zip(0..).collect();
-        let state = |row: usize| Some((row, *numbers.get(labels[row].as_ref()?)?));
-        Ok(controls.into_iter().filter_map(state).collect())
+        self.numbered_states(column, &self.assignments.controls())
     }
 
     fn draw_samples(&self, states: &BTreeMap<usize, usize>) -> Vec<Sample> {

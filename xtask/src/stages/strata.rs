@@ -148,11 +148,18 @@ impl Workbench<'_> {
         let Some(column) = &self.inputs.context.dataset.state else {
             return Ok(None);
         };
+        let states = self.numbered_states(column, rows)?;
+        let number = |row: &usize| states.get(row).map(|&state| state as u64);
+        Ok(Some(Column::U64(rows.iter().map(number).collect())))
+    }
+
+    /// The label in `column` of each of the rows that has one, as its number among theirs.
+    pub(super) fn numbered_states(&self, column: &str, rows: &[usize]) -> Result<BTreeMap<usize, usize>> {
         let labels = self.screen.labels(column)?;
         let known: BTreeSet<&String> = rows.iter().filter_map(|&row| labels[row].as_ref()).collect();
-        let numbers: BTreeMap<&String, u64> = known.into_iter().zip(0..).collect();
-        let number = |row: &usize| numbers.get(labels[*row].as_ref()?).copied();
-        Ok(Some(Column::U64(rows.iter().map(number).collect())))
+        let numbers: BTreeMap<&String, usize> = known.into_iter().zip(0..).collect();
+        let state = |&row: &usize| Some((row, *numbers.get(labels[row].as_ref()?)?));
+        Ok(rows.iter().filter_map(state).collect())
     }
 
     /// Edges from the sources of the reference to the panel in either half of the cells, pooled and stratified: attention of
@@ -340,12 +347,13 @@ impl Job<'_> {
             .flat_map(|&source| (0..self.panel.len()).map(move |target| (source, target)))
             .collect();
         let metadata = self.bench.cell_metadata(self.stored.rows.len());
+        let places: BTreeMap<usize, usize> = self.bench.controls.edges.iter().copied().zip(0..).collect();
         let mut files = Vec::new();
         let mut found = Vec::new();
         for labelling in &self.stored.labellings {
             let mut halves = Vec::new();
             for half in [0, 1] {
-                let cells = self.cells_of_half(labelling, half);
+                let cells = self.cells_of_half(labelling, half, &places);
                 let labels: Vec<usize> = cells.iter().map(|&(_, label)| label).collect();
                 let Ok(strata) = Strata::new(&labels, LEAST_CELLS) else {
                     continue;
@@ -394,9 +402,13 @@ impl Job<'_> {
         Ok(of_panel.log1p_cp10k().to_dense())
     }
 
-    /// The cells of a half that have a label, as rows of the counts, with the label.
-    fn cells_of_half(&self, labelling: &Labelling, half: usize) -> Vec<(usize, usize)> {
-        let places: BTreeMap<usize, usize> = self.bench.controls.edges.iter().copied().zip(0..).collect();
+    /// The cells of a half that have a label, as `places` in the counts of their rows of the data, with the label.
+    fn cells_of_half(
+        &self,
+        labelling: &Labelling,
+        half: usize,
+        places: &BTreeMap<usize, usize>,
+    ) -> Vec<(usize, usize)> {
         let stored = self.stored;
         let of_half = (0..stored.rows.len()).filter(|&cell| stored.half[cell] == half);
         of_half
