@@ -6,7 +6,7 @@ use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use scfm_attention::{Activations, Interventions, Site, TokenisedCell, Transformer};
-use scfm_core::Layer;
+use scfm_core::{Head, Layer};
 
 use crate::heads::lowest_layer;
 use crate::predictor::{CellOf, cosine_distance};
@@ -97,7 +97,8 @@ impl Fidelity {
 /// Asks the model for hidden genes of each cell, intact and under each condition, on all threads.
 ///
 /// The hidden states of the intact model are kept while a cell is looked at: below the first layer in which something is
-/// done, an altered model is the intact one, and goes on from there. `hidden` says which genes of a cell are hidden; it is
+/// done, an altered model is the intact one, and goes on from there. So is what the heads of the first layer gather, which
+/// those that are left alone gather again. `hidden` says which genes of a cell are hidden; it is
 /// called once for each cell, with its place in `cells`. `progress` hears how many cells are done. Sums are added in the
 /// order of the cells, so that threads change no bit.
 ///
@@ -169,7 +170,9 @@ fn read_cell<P: Predictor>(
     let n_layers = model.n_layers();
     let sites: Vec<Site> = (0..n_layers).map(|layer| Site::Hidden(Layer(layer))).collect();
     let masked = predictor.hide(cell, if asks { &hidden.places } else { &[] });
-    let clean = model.trace(&masked, &sites, &Interventions::none())?;
+    let gathered = (0..model.n_heads()).map(|head| Site::Context(Layer(0), Head(head)));
+    let read: Vec<Site> = sites.iter().copied().chain(gathered.clone()).collect();
+    let clean = model.trace(&masked, &read, &Interventions::none())?;
     let predict = |activations: &Activations| -> Result<Array2<f32>, Error> {
         let last = sites[n_layers - 1];
         let at_the_end = Interventions::none().patch(last, activations[&last].clone());
@@ -204,10 +207,13 @@ fn read_cell<P: Predictor>(
             let zeros = vec![if asks { 0.0 } else { f64::NAN }; hidden.places.len()];
             return Ok((zeros.clone(), of_intact.ranks.as_ref().map(|_| zeros), nothing));
         };
-        let from_there = match lowest.checked_sub(1) {
-            Some(below) => done.clone().patch(sites[below], clean[&sites[below]].clone()),
-            None => done.clone(),
+        let kept: Vec<Site> = match lowest.checked_sub(1) {
+            Some(below) => vec![sites[below]],
+            None => gathered.clone().filter(|&site| !done.alters(site)).collect(),
         };
+        let from_there = kept
+            .into_iter()
+            .fold(done.clone(), |done, site| done.patch(site, clean[&site].clone()));
         let altered = model.trace(&masked, &sites[lowest..], &from_there)?;
         let judged = match asks {
             true => judge(&predict(&altered)?).unwrap_or_else(nothing),

@@ -248,6 +248,13 @@ impl Run<'_> {
             }
         };
         let wants = observer.wants(self.at);
+        if with_contexts
+            && !(wants.attention || wants.logits || wants.lengths)
+            && let Some(contexts) = self.given_contexts(positions, &rows, n_keys)?
+        {
+            self.show_contexts(positions, &contexts, observer)?;
+            return Ok(Some(contexts));
+        }
         let (query, key) = (layer.query.apply(&rows)?, layer.key.apply(hidden)?);
         let value = if with_contexts || wants.lengths {
             Some(layer.value.apply(hidden)?)
@@ -290,12 +297,42 @@ impl Run<'_> {
             return Ok(None);
         }
         let contexts = Tensor::cat(&contexts, 0)?;
-        if wants.contexts {
-            with_rows(&contexts, |rows| {
-                observer.see(self.at, Seen::Contexts(positions, rows));
+        self.show_contexts(positions, &contexts, observer)?;
+        Ok(Some(contexts))
+    }
+
+    fn show_contexts(
+        &self,
+        queries: &[u32],
+        contexts: &Tensor,
+        observer: &mut impl Observer,
+    ) -> Result<(), Error> {
+        if observer.wants(self.at).contexts {
+            with_rows(contexts, |rows| {
+                observer.see(self.at, Seen::Contexts(queries, rows));
             })?;
         }
-        Ok(Some(contexts))
+        Ok(())
+    }
+
+    /// What the heads gather for these queries, where it is given for each or multiplied by 0: nothing of the hidden states is
+    /// then needed. `rows` are those of the queries.
+    fn given_contexts(&self, queries: &[u32], rows: &Tensor, n_keys: usize) -> Result<Option<Tensor>, Error> {
+        let width = self.layer.head_dim(rows)?;
+        let mut heads = Vec::with_capacity(self.layer.heads);
+        for head in (0..self.layer.heads).map(Head) {
+            let done = self.interventions.of_head(self.at, head);
+            heads.push(match done.context {
+                _ if done.scale == 0.0 => Tensor::zeros((queries.len(), width), rows.dtype(), rows.device())?,
+                Some(patch) => {
+                    let site = Site::Context(self.at, head);
+                    let context = patch_tensor(site, patch, (n_keys, width), Some(queries), rows)?;
+                    scaled(context, done.scale)?
+                }
+                None => return Ok(None),
+            });
+        }
+        Ok(Some(Tensor::cat(&heads, 1)?))
     }
 
     /// The softmax of a head for a block of queries, shown on the way.
@@ -367,10 +404,7 @@ impl Run<'_> {
         } else {
             product(probabilities, value)?
         };
-        match done.scale {
-            1.0 => Ok(context),
-            scale => Ok(context.affine(f64::from(scale), 0.0)?),
-        }
+        scaled(context, done.scale)
     }
 }
 
@@ -400,6 +434,13 @@ impl EncoderLayer {
             })?;
         }
         Ok(lengths)
+    }
+}
+
+fn scaled(rows: Tensor, scale: f32) -> Result<Tensor, Error> {
+    match scale {
+        1.0 => Ok(rows),
+        scale => Ok(rows.affine(f64::from(scale), 0.0)?),
     }
 }
 

@@ -69,7 +69,8 @@ impl Interventions {
     /// of its tokens. Scales of the same part multiply what is put there; probabilities put in the place of a head's are
     /// what it gathers by, before any [`uniform_attention`](Self::uniform_attention).
     ///
-    /// A patched [`Site::Hidden`] makes all layers up to it needless, and they are not computed unless they are looked at.
+    /// A patched [`Site::Hidden`] makes all layers up to it needless, and they are not computed unless they are looked at. Nor is
+    /// the attention of a layer in which the context of each head is patched or multiplied by 0.
     #[must_use]
     pub fn patch(mut self, site: Site, activations: Array2<f32>) -> Self {
         self.patches.insert(site, activations);
@@ -84,6 +85,16 @@ impl Interventions {
     /// Whether the attention of `layer` can be another than without them: whether something is done below it.
     pub fn reaches(&self, layer: Layer) -> bool {
         self.sites().any(|site| site.layer() < Some(layer))
+    }
+
+    /// Whether something is done to the activations at a site themselves: what is done to the attention of a head alters what
+    /// it gathers.
+    pub fn alters(&self, site: Site) -> bool {
+        let same = |done: Site| match (done, site) {
+            (Site::Attention(layer, head), Site::Context(..)) => site == Site::Context(layer, head),
+            _ => done == site,
+        };
+        self.sites().any(same)
     }
 
     /// Where something is done.
