@@ -22,7 +22,7 @@ const GENES: usize = 96;
 const FITTED: usize = 200;
 const ASKED: usize = 24;
 /// Layers and heads. Few are planted: random sets that hold half of the heads that matter harm as much as ranked ones.
-const SHAPE: (usize, usize) = (2, 16);
+const SHAPE: (usize, usize) = (2, 12);
 const PLANTED: usize = 2;
 /// Below it an intervention is too small to judge.
 const JUDGED: f64 = 0.02;
@@ -37,7 +37,7 @@ fn params(strength: f64) -> PlantedParams {
         n_heads: SHAPE.1,
         n_planted: PLANTED,
         strength,
-        rank: 14,
+        rank: 16,
         ..PlantedParams::default()
     }
 }

@@ -187,7 +187,7 @@ fn edges_of_regulatory_models_are_the_regulation_and_the_clearer_the_stronger() 
         assert!((found[0] - 0.5).abs() < 0.12, "{found:?}");
         // Beyond that the strongest edges of a source leave little for its weak ones.
         assert!(
-            found[..4].is_sorted() && found[3] > 0.85 && found[4] > 0.95,
+            found[..4].is_sorted() && found[3] > 0.8 && found[4] > 0.95,
             "{found:?}"
         );
     }
@@ -311,6 +311,6 @@ fn what_cannot_be_planted_is_refused_with_the_reason() {
         refused
             .unwrap_err()
             .to_string()
-            .contains("expected at least 1 of 2")
+            .contains("expected some heads of each kind and 2 layers")
     );
 }

@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! h0 = code of the gene
-//! all layers but the last, head: looks at the genes that the query regulates or is regulated by, records which are there
-//! then the feed-forward step: keeps of the records what is above that of uniform attention
-//! last layer, head: <mask> looks at the regulators and gathers their records
-//! logit = prior of the gene, less where its regulators have seen it
+//! all layers but the last, planted head: looks at the regulators of a gene, notes how much of its sight they fill
+//! then the feed-forward step: where that is more than uniform attention sees, the gene records that it is there
+//! last layer: <mask> gathers the records
+//! logit = prior of the gene, less where its record was gathered
 //! ```
 //!
-//! A hidden gene is among those that no regulator sees. Each planted head records its share of the targets, and each of those
-//! of the last layer gathers some of every share, so that with each head that is silenced more targets are lost, until those of
-//! one layer are all silent.
+//! A hidden gene is among those without a record. Every planted head has genes of its own, and with each head that is silenced
+//! those are lost: of a head that notes, the ones that only it notes; of a planted head of the last layer, the ones that only
+//! it gathers. Whatever else a gene needs two heads do: two note the genes that one head gathers, and two heads that are not
+//! planted gather the genes that one notes. Genes that regulate others themselves look at both, and have no record.
 
 use std::ops::Range;
 
@@ -27,26 +28,25 @@ use crate::{Error, Interventions, Site, TokenisedCell, Transformer};
 /// Dimensions that heads write and nothing reads.
 const IDLE: usize = 8;
 
-/// Length of a record as heads write it, where 1 is what the feed-forward step leaves of it at the most: what uniform
-/// attention writes is lost beside it.
-const RAW: f64 = 0.002;
+/// Length of what heads note where regulators fill all of their sight.
+const NOTE: f64 = 0.2;
 
-/// Records up to so many times what uniform attention gives in a short cell are dropped; a short cell is one of this quantile
-/// of lengths.
-const ABOVE_UNIFORM: f64 = 3.0;
-const SHORT: f64 = 0.05;
+/// Where a gene takes what it looks at for its regulators, as a share of the way from uniform attention to regulators alone.
+const ABOVE_UNIFORM: f64 = 0.25;
 
-/// Logits by which `<mask>` looks at genes that regulate others.
-const TO_SOURCES: f64 = 5.0;
+/// Logits by which `<mask>` looks at the genes of a planted head.
+const TO_OWN: f64 = 5.0;
 
-/// A mean record below this, over twenty times what uniform attention leaves in a cell of a hundred genes, says nothing.
+/// A mean record below this, a tenth of that of a gene in a cell of a hundred genes, says nothing.
 const LEAST_RECORD: f64 = 5e-4;
 
-/// A gene counts as seen, in part, up to this share of its mean record where it is there.
-const SEEN: f64 = 0.5;
+/// A gene counts as seen, in part, up to this share of its mean record where it is there: less than half, which is what is
+/// left where one of two heads is silenced.
+const SEEN: f64 = 0.3;
 
-/// How much less a gene that was seen is expected, in nats.
-const SURPRISE: f64 = 4.0;
+/// How much less a gene that was seen is expected, in nats. Losses grow with the logarithm of how many genes are not seen: where
+/// much is lost with each of them, the first head that is silenced does most of the harm.
+const SURPRISE: f64 = 1.0;
 
 /// Logit of what stands for no gene.
 const NEVER: f32 = -30.0;
@@ -58,8 +58,10 @@ const MAX_CELLS: usize = 200;
 /// Where what stands in a hidden state.
 struct Layout {
     n_genes: usize,
-    /// The genes with a record: those that something regulates.
+    /// The genes with a record: those that are regulated and regulate nothing.
     recorded: Vec<usize>,
+    /// Planted heads that note.
+    n_noting: usize,
     width: usize,
 }
 
@@ -82,8 +84,12 @@ impl Layout {
         self.n_genes + 3
     }
 
+    fn note(&self, head: usize) -> usize {
+        self.n_genes + 4 + head
+    }
+
     fn record(&self, place: usize) -> usize {
-        self.n_genes + 4 + place
+        self.note(self.n_noting) + place
     }
 
     fn idle(&self) -> Range<usize> {
@@ -91,8 +97,9 @@ impl Layout {
         first..first + IDLE
     }
 
-    fn least_width(n_genes: usize, n_recorded: usize) -> usize {
-        n_genes + 4 + n_recorded + IDLE
+    /// Width that all of it takes.
+    fn least_width(&self) -> usize {
+        self.idle().end
     }
 }
 
@@ -101,12 +108,12 @@ impl Checkpoint {
     /// of `planted`, in whatever order. Heads are as wide as the genes and the rank of their logits ask for.
     ///
     /// A hidden gene is predicted by how many of `cells` hold each gene, and, where predictions need the planted heads, by
-    /// which genes that have regulators are seen by none of them; how much of a record means that a gene is there is gauged
-    /// on at most 200 of the cells. Signs of effects play no part.
+    /// which genes that are regulated, and regulate nothing, have not been seen beside their regulators; how much of a record
+    /// means that a gene is there is gauged on at most 200 of the cells. Signs of effects play no part.
     ///
     /// # Errors
-    /// [`Error::Planted`] for a vocabulary of other genes, no cell with a gene, or predictions that need
-    /// planted heads where there are none or one layer; [`Error::Token`] for cells that the model cannot read.
+    /// [`Error::Planted`] for a vocabulary of other genes, no cell with a gene, or predictions that need planted heads where
+    /// there are none, one layer or no other heads; [`Error::Token`] for cells that the model cannot read.
     pub fn planted(
         planted: &Planted,
         vocabulary: Vocabulary,
@@ -115,45 +122,38 @@ impl Checkpoint {
     ) -> Result<Self, Error> {
         let tokens = planted.tokens(vocabulary.genes().count(), |gene| vocabulary.token(gene))?;
         let params = planted.params();
-        let recorded: Vec<usize> = match planted.effects() {
+        let recorded = match planted.effects() {
             None => Vec::new(),
-            Some(_) if params.n_layers < 2 || params.n_planted == 0 => {
-                return Err(Error::Planted(format!(
-                    "predictions from {} planted heads of each of {} layers, expected at least 1 of 2",
-                    params.n_planted, params.n_layers
-                )));
-            }
-            Some(effects) => {
-                let is_regulated = |&gene: &usize| effects.column(gene).iter().any(|&effect| effect != 0.0);
-                (0..tokens.len()).filter(is_regulated).collect()
-            }
+            Some(effects) => recorded(params, effects)?,
         };
         let presence = Presence::new(&tokens, vocabulary.len(), cells)?;
 
         let shares = Shares::new(params);
+        let mut layout = Layout {
+            n_genes: tokens.len(),
+            recorded,
+            n_noting: shares.n_noting,
+            width: 0,
+        };
+        let n_recorded = layout.recorded.len();
         // One row of a head's queries is that of `<mask>`, or of what is laid down at `<cls>`.
-        let rows = (params.rank.min(tokens.len()) + 1).max(shares.largest(recorded.len()) + IDLE);
-        let width = Layout::least_width(tokens.len(), recorded.len());
-        let head_size = params.head_size(width, rows);
+        let rows = (params.rank.min(tokens.len()) + 1).max(shares.most_gathered(n_recorded) + IDLE);
+        let head_size = params.head_size(layout.least_width(), rows);
+        layout.width = params.n_heads * head_size;
         let config = Config {
-            intermediate_size: recorded.len().max(1),
+            intermediate_size: shares.units(n_recorded).count().max(1),
             pad_token_id: vocabulary.pad(),
             ..Config::sized(
                 params.n_layers,
-                params.n_heads * head_size,
+                layout.width,
                 params.n_heads,
                 vocabulary.len(),
                 presence.longest.max(tokens.len() + 2),
             )
         };
-        let layout = Layout {
-            n_genes: tokens.len(),
-            recorded,
-            width: config.hidden_size,
-        };
         let mut draft = Draft::new([config.encoder_parameters(), config.head_parameters()].concat());
         draft_embedding(&mut draft, &layout, &vocabulary, &tokens);
-        draft_layers(&mut draft, &layout, planted, head_size, &presence, seeds);
+        draft_layers(&mut draft, &layout, planted, head_size, seeds);
         let mut seen_at = vec![None; layout.recorded.len()];
         if planted.effects().is_some() {
             let mute = Self::new(config.clone(), vocabulary.clone(), draft.weights(CONFIG)?)?;
@@ -164,14 +164,29 @@ impl Checkpoint {
     }
 }
 
+/// The genes that leave a record.
+fn recorded(params: &PlantedParams, effects: &Array2<f64>) -> Result<Vec<usize>, Error> {
+    if params.n_layers < 2 || params.n_planted == 0 || params.n_planted == params.n_heads {
+        return Err(Error::Planted(format!(
+            "predictions from {} planted of {} heads in each of {} layers, expected some heads of each kind and 2 layers",
+            params.n_planted, params.n_heads, params.n_layers
+        )));
+    }
+    let is_regulated = |gene: usize| effects.column(gene).iter().any(|&effect| effect != 0.0);
+    let is_recorded = |gene: &usize| is_regulated(*gene) && !regulates(effects, *gene);
+    Ok((0..effects.ncols()).filter(is_recorded).collect())
+}
+
+fn regulates(effects: &Array2<f64>, gene: usize) -> bool {
+    effects.row(gene).iter().any(|&effect| effect != 0.0)
+}
+
 /// Which genes cells hold.
 struct Presence {
     /// Position among the genes of each token.
     gene_of: Vec<Option<usize>>,
     /// By gene, the share of cells that hold it.
     share: Vec<f64>,
-    /// Tokens of a short cell.
-    short: f64,
     /// Tokens of the longest cell.
     longest: usize,
 }
@@ -195,14 +210,11 @@ impl Presence {
         if counts.iter().all(|&count| count == 0) {
             return Err(Error::Planted("no cell has a gene to learn from".to_owned()));
         }
-        let mut lengths: Vec<usize> = cells.iter().map(|cell| cell.tokens.len()).collect();
-        lengths.sort_unstable();
         // As if every gene were held by half a cell more, of one more: none is impossible.
         let share = |count: &usize| (*count as f64 + 0.5) / (cells.len() as f64 + 1.0);
         Ok(Self {
             share: counts.iter().map(share).collect(),
-            short: lengths[(SHORT * (lengths.len() - 1) as f64) as usize].max(1) as f64,
-            longest: *lengths.last().expect("a cell has a gene"),
+            longest: cells.iter().map(|cell| cell.tokens.len()).max().unwrap_or(0),
             gene_of,
         })
     }
@@ -225,16 +237,10 @@ fn draft_embedding(draft: &mut Draft, layout: &Layout, vocabulary: &Vocabulary, 
     draft.vector("bert.embeddings.LayerNorm.weight").fill(weight);
 }
 
-fn draft_layers(
-    draft: &mut Draft,
-    layout: &Layout,
-    planted: &Planted,
-    head_size: usize,
-    presence: &Presence,
-    seeds: Seeds,
-) {
+fn draft_layers(draft: &mut Draft, layout: &Layout, planted: &Planted, head_size: usize, seeds: Seeds) {
     let params = planted.params();
     let nominal = Nominal::new(params);
+    let shares = Shares::new(params);
     let last = params.n_layers - 1;
     for layer in 0..params.n_layers {
         let mut attention = AttentionDraft::new(params.n_heads, head_size);
@@ -247,13 +253,20 @@ fn draft_layers(
             attention.pass_on_idle(head, layout.n_genes, layout.idle(), &mut rng);
             let row = attention.row(head, factors.query.ncols());
             match planted.effects() {
-                Some(effects) if is_planted => {
-                    if layer == last {
-                        look_at_sources(&mut attention, layout, row, effects);
+                Some(effects) if layer < last => {
+                    if is_planted {
+                        note_regulators(&mut attention, layout, head, shares.noting(layer, head), effects);
                     }
-                    pass_on_records(&mut attention, layout, head, Shares::new(params), layer);
                 }
-                Some(_) => (),
+                Some(_) => {
+                    let gathered: Vec<usize> = (0..layout.recorded.len())
+                        .filter(|&place| shares.gathers(place, head))
+                        .collect();
+                    if is_planted {
+                        look_at_own(&mut attention, layout, row, &gathered);
+                    }
+                    pass_on_records(&mut attention, layout, head, &gathered);
+                }
                 None => attention.rest(row, layout.cls(), &planted.rests(is_planted)),
             }
         }
@@ -270,8 +283,8 @@ fn draft_layers(
         assign("self.key", &attention.key, None);
         assign("self.value", &attention.value, Some(&attention.value_bias));
         assign("output.dense", &attention.output, None);
-        if layer + 1 == last && planted.effects().is_some() {
-            keep_what_stands_out(draft, layout, &path, presence);
+        if let Some(effects) = planted.effects().filter(|_| layer + 1 == last) {
+            record_what_is_there(draft, layout, &path, shares, effects);
         }
         for norm in ["attention.output", "output"] {
             let mut weight = draft.vector(&format!("{path}.{norm}.LayerNorm.weight"));
@@ -280,87 +293,128 @@ fn draft_layers(
     }
 }
 
-/// `<mask>` looks at the genes that regulate others.
-fn look_at_sources(attention: &mut AttentionDraft, layout: &Layout, row: usize, effects: &Array2<f64>) {
-    attention.query[[row, layout.mask()]] = attention.scale() * TO_SOURCES;
-    for (gene, of_gene) in effects.rows().into_iter().enumerate() {
-        if of_gene.iter().any(|&effect| effect != 0.0) {
-            attention.key[[row, gene]] = 1.0;
-        }
-    }
-}
-
-/// Who records and who gathers which of the recorded genes. All planted heads but those of the last layer record, each its
-/// share; those of the last gather, and their shares are cut across those of the others.
+/// Which head each of the recorded genes is lost with, by their places in turn: first those that note, then the planted ones
+/// of the last layer.
 #[derive(Debug, Clone, Copy)]
 struct Shares {
-    n_recorders: usize,
-    n_gatherers: usize,
+    n_heads: usize,
+    /// Planted heads of each layer.
+    n_planted: usize,
+    /// Planted heads of all layers but the last.
+    n_noting: usize,
 }
 
 impl Shares {
     fn new(params: &PlantedParams) -> Self {
         Self {
-            n_recorders: (params.n_layers - 1) * params.n_planted,
-            n_gatherers: params.n_planted,
+            n_heads: params.n_heads,
+            n_planted: params.n_planted,
+            n_noting: (params.n_layers - 1) * params.n_planted,
         }
     }
 
-    fn records(self, place: usize, layer: usize, head: usize) -> bool {
-        place % self.n_recorders == layer * self.n_gatherers + head
+    /// The number of a planted head among those that note.
+    fn noting(self, layer: usize, head: usize) -> usize {
+        layer * self.n_planted + head
     }
 
+    fn owner(self, place: usize) -> usize {
+        place % (self.n_noting + self.n_planted)
+    }
+
+    /// The heads that note a gene: its owner, or two where that only gathers.
+    fn notes(self, place: usize) -> impl Iterator<Item = usize> {
+        let owner = self.owner(place);
+        let (first, n) = match owner < self.n_noting {
+            true => (owner, 1),
+            false => (owner, self.n_noting.min(2)),
+        };
+        (first..first + n).map(move |head| head % self.n_noting)
+    }
+
+    /// Whether a head of the last layer gathers a record: its owner does, or two of the heads that are not planted.
     fn gathers(self, place: usize, head: usize) -> bool {
-        place / self.n_recorders % self.n_gatherers == head
+        let others = self.n_heads - self.n_planted;
+        match self.owner(place).checked_sub(self.n_noting) {
+            Some(owner) => owner == head,
+            None => [0, others / 2]
+                .iter()
+                .any(|shift| self.n_planted + (place + shift) % others == head),
+        }
     }
 
-    /// The largest share of so many genes: gatherers take them in blocks.
-    fn largest(self, n_recorded: usize) -> usize {
-        let block = self.n_recorders.max(1);
-        n_recorded.div_ceil(block * self.n_gatherers.max(1)) * block
+    /// Records that one head gathers at the most.
+    fn most_gathered(self, n_recorded: usize) -> usize {
+        let by = |head| (0..n_recorded).filter(|&place| self.gathers(place, head)).count();
+        (0..self.n_heads).map(by).max().unwrap_or(0)
+    }
+
+    /// The units of the feed-forward step: a place and a head that notes it.
+    fn units(self, n_recorded: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..n_recorded).flat_map(move |place| self.notes(place).map(move |head| (place, head)))
     }
 }
 
-/// Of its share of the recorded genes a head records which it looks at, and in the last layer passes on what those that it
-/// looks at have recorded.
-fn pass_on_records(
+/// How much of what a gene looks at regulates something.
+fn note_regulators(
     attention: &mut AttentionDraft,
     layout: &Layout,
     head: usize,
-    shares: Shares,
-    layer: usize,
+    note: usize,
+    effects: &Array2<f64>,
 ) {
-    let in_last = shares.n_recorders == layer * shares.n_gatherers;
-    let mut row = attention.row(head, 0);
-    for (place, &gene) in layout.recorded.iter().enumerate() {
-        let record = layout.record(place);
-        let (takes, from, length) = match in_last {
-            true => (shares.gathers(place, head), record, 1.0),
-            false => (shares.records(place, layer, head), gene, RAW),
-        };
-        if takes {
-            attention.value[[row, from]] = 1.0;
-            attention.output[[record, row]] = length;
-            attention.output[[layout.record_balance(), row]] = -length;
-            row += 1;
-        }
+    let row = attention.row(head, 0);
+    for gene in (0..layout.n_genes).filter(|&gene| regulates(effects, gene)) {
+        attention.value[[row, gene]] = 1.0;
+    }
+    attention.output[[layout.note(note), row]] = NOTE;
+    attention.output[[layout.record_balance(), row]] = -NOTE;
+}
+
+/// A gene records that it is there if it looks at genes that regulate more than uniform attention does.
+///
+/// The unit of a gene and a head is positive where the code of the gene and the note exceed what balances a code, times 1 and
+/// the threshold: all of it in the unit of a code, whose length depends on what heads add to the hidden state.
+fn record_what_is_there(
+    draft: &mut Draft,
+    layout: &Layout,
+    path: &str,
+    shares: Shares,
+    effects: &Array2<f64>,
+) {
+    let n_regulators = (0..layout.n_genes)
+        .filter(|&gene| regulates(effects, gene))
+        .count();
+    let of_uniform = n_regulators as f64 / layout.n_genes as f64;
+    let threshold = of_uniform + ABOVE_UNIFORM * (1.0 - of_uniform);
+    let units: Vec<(usize, usize)> = shares.units(layout.recorded.len()).collect();
+    let mut expand = draft.matrix(&format!("{path}.intermediate.dense.weight"));
+    for (unit, &(place, head)) in units.iter().enumerate() {
+        expand[[unit, layout.recorded[place]]] = 1.0;
+        expand[[unit, layout.note(head)]] = (1.0 / NOTE) as f32;
+        expand[[unit, layout.balance()]] = (1.0 + threshold) as f32;
+    }
+    let mut contract = draft.matrix(&format!("{path}.output.dense.weight"));
+    for (unit, (place, _)) in units.into_iter().enumerate() {
+        contract[[layout.record(place), unit]] = 1.0;
+        contract[[layout.record_balance(), unit]] = -1.0;
     }
 }
 
-/// Adds to each record what of it is above that of uniform attention.
-fn keep_what_stands_out(draft: &mut Draft, layout: &Layout, path: &str, presence: &Presence) {
-    let mut expand = draft.matrix(&format!("{path}.intermediate.dense.weight"));
-    for place in 0..layout.recorded.len() {
-        expand[[place, layout.record(place)]] = (1.0 / RAW) as f32;
+/// `<mask>` looks at genes whose records a planted head gathers.
+fn look_at_own(attention: &mut AttentionDraft, layout: &Layout, row: usize, places: &[usize]) {
+    attention.query[[row, layout.mask()]] = attention.scale() * TO_OWN;
+    for &place in places {
+        attention.key[[row, layout.recorded[place]]] = 1.0;
     }
-    let threshold = ABOVE_UNIFORM / presence.short;
-    draft
-        .vector(&format!("{path}.intermediate.dense.bias"))
-        .fill(-threshold as f32);
-    let mut contract = draft.matrix(&format!("{path}.output.dense.weight"));
-    for place in 0..layout.recorded.len() {
-        contract[[layout.record(place), place]] = 1.0;
-        contract[[layout.record_balance(), place]] = -1.0;
+}
+
+fn pass_on_records(attention: &mut AttentionDraft, layout: &Layout, head: usize, places: &[usize]) {
+    for (row, &place) in places.iter().enumerate() {
+        let (row, record) = (attention.row(head, row), layout.record(place));
+        attention.value[[row, record]] = 1.0;
+        attention.output[[record, row]] = 1.0;
+        attention.output[[layout.record_balance(), row]] = -1.0;
     }
 }
 

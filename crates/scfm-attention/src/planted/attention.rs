@@ -11,7 +11,7 @@ const CONSTANT: f64 = 0.25;
 
 /// Squared length of the code that each head passes on of a gene, if it looks at that gene alone: with it a head that looked at
 /// a handful of genes turns the hidden states when it is made uniform.
-const CODE: f64 = 3.0;
+const CODE: f64 = 4.0;
 
 /// What is left of the squared length of codes in the mean over those that a planted head looks at.
 const LEFT_OF_CODES: f64 = 0.25;

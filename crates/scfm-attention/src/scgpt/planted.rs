@@ -3,12 +3,12 @@
 //! ```text
 //! h0 = code of the gene + value + flag of a hidden value
 //! head: looks at the regulators of one sign, or at <cls>, and passes on the deviation of their bins from their means
-//! expression = baseline of the gene + gain · what the gene's heads passed on
+//! expression = baseline of the gene + gain · what the heads passed on
 //! ```
 //!
-//! Heads of activation and of repression take turns, the latter pass the deviation on with the other sign. Genes are dealt out
-//! among the heads of a sign, one head for each: with each head that is silenced other genes lose their regulators. Genes whose
-//! value is hidden are not looked at. Baselines and the gain are fitted to cells in which a share of the genes is hidden.
+//! Heads of activation and of repression take turns, the latter pass the deviation on with the other sign; what the heads of a
+//! sign pass on is added up. Genes whose value is hidden are not looked at. Baselines and the gain are fitted to cells in which
+//! a share of the genes is hidden.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -45,9 +45,6 @@ const AT_REST: f64 = 3.0;
 /// Bins in the unit in which deviations are passed on.
 const BINS: f64 = 25.0;
 
-/// Larger than what heads pass on, which is deviations of up to 50 bins in that unit.
-const GATE: f32 = 4.0;
-
 /// Times the code of a gene, which is 1 at first and shrinks as heads add to the hidden state, this is above 1 at the end.
 const PRESENT: f32 = 4.0;
 
@@ -62,38 +59,9 @@ const MAX_CELLS: usize = 200;
 /// Where what stands in a hidden state; pairs are of opposite sign.
 struct Layout {
     n_genes: usize,
-    channels: Vec<Channel>,
+    /// Of each planted head whose deviations the decoder reads: 1 of activation, −1 of repression.
+    signs: Vec<f64>,
     width: usize,
-}
-
-/// What one planted head passes on to the decoder.
-#[derive(Debug, Clone, Copy)]
-struct Channel {
-    /// 1 of activation, −1 of repression.
-    sign: f64,
-    /// It is read for genes of this remainder by this number.
-    genes: (usize, usize),
-}
-
-impl Channel {
-    /// A channel for each of the planted heads in order, where predictions need them.
-    fn all(planted: &Planted, signs: &[(f64, Array2<f64>)]) -> Vec<Self> {
-        if signs.is_empty() {
-            return Vec::new();
-        }
-        let n = planted.params().n_layers * planted.params().n_planted;
-        let of_sign = |which: usize| (n + signs.len() - 1 - which) / signs.len();
-        let channel = |head: usize| Self {
-            sign: signs[head % signs.len()].0,
-            genes: (head / signs.len(), of_sign(head % signs.len())),
-        };
-        (0..n).map(channel).collect()
-    }
-
-    fn is_read_for(self, gene: usize) -> bool {
-        let (remainder, n) = self.genes;
-        gene % n == remainder
-    }
 }
 
 impl Layout {
@@ -120,7 +88,7 @@ impl Layout {
     }
 
     fn idle(&self) -> Range<usize> {
-        let first = self.channel(self.channels.len())[0];
+        let first = self.channel(self.signs.len())[0];
         first..first + IDLE
     }
 
@@ -128,14 +96,11 @@ impl Layout {
         n_genes + 6 + 2 * n_channels + IDLE
     }
 
-    /// What the heads passed on for a gene.
-    fn passed_on(&self, gene: usize, hidden: ArrayView1<'_, f32>) -> f64 {
-        let read = self
-            .channels
-            .iter()
-            .enumerate()
-            .filter(|(_, channel)| channel.is_read_for(gene));
-        read.map(|(channel, _)| f64::from(hidden[self.channel(channel)[0]]))
+    /// What the heads passed on.
+    fn passed_on(&self, hidden: ArrayView1<'_, f32>) -> f64 {
+        let channels = 0..self.signs.len();
+        channels
+            .map(|channel| f64::from(hidden[self.channel(channel)[0]]))
             .sum()
     }
 }
@@ -173,17 +138,25 @@ impl Checkpoint {
             .into_iter()
             .filter_map(|sign| Some((sign, planted.affinity_of_sign(sign)?)))
             .collect();
-        let channels = Channel::all(planted, &signs);
+        let n_channels = match signs.len() {
+            0 => 0,
+            _ => params.n_layers * params.n_planted,
+        };
         // Two rows of a head are for hidden genes and `<cls>`, and contexts have a row beside the idle ones.
         let rows = (params.rank.min(tokens.len()) + 2).max(IDLE + 1);
-        let head_size = params.head_size(Layout::least_width(tokens.len(), channels.len()), rows);
+        let head_size = params.head_size(Layout::least_width(tokens.len(), n_channels), rows);
         let config = Config {
             d_hid: 1,
             ..Config::sized(params.n_layers, params.n_heads * head_size, params.n_heads)
         };
         let layout = Layout {
             n_genes: tokens.len(),
-            channels,
+            signs: signs
+                .iter()
+                .map(|(sign, _)| *sign)
+                .cycle()
+                .take(n_channels)
+                .collect(),
             width: config.embsize,
         };
         let mut draft = Draft::new(
@@ -369,7 +342,7 @@ fn pass_on_deviations(
     means: &MeanBins,
 ) {
     let row = attention.row(head, 0);
-    let sign = layout.channels[channel].sign;
+    let sign = layout.signs[channel];
     attention.value[[row, layout.value()[0]]] = sign / (f64::from(VALUE) * BINS);
     for (gene, mean) in means.of_genes.iter().enumerate() {
         attention.value[[row, gene]] = -sign * mean / BINS;
@@ -379,51 +352,41 @@ fn pass_on_deviations(
     attention.output[[minus, row]] = -1.0;
 }
 
-/// `baseline[gene] + gain · Σ channels that are read for the gene`.
+/// `baseline[gene] + gain · Σ channels`.
 ///
 /// A gene's own unit is 1 − relu(1 − 4 x) of the code x of the gene: it is 1 whatever the length of the code, which depends on
-/// what heads add to a hidden state. A channel p passes where the gene is one of its own, as half the difference of
-/// relu(p + gate (4 x − 1)) and relu(−p + gate (4 x − 1)). What is negative leaks through: of x = 1/2 the gene's unit is
-/// 1 + 0.01, and of the channels of other genes a hundredth is read.
+/// what heads add to a hidden state; what is negative leaks through, and of x = 1/2 the unit is 1 + 0.01.
 fn draft_decoder(draft: &mut Draft, layout: &Layout, read_out: &ReadOut) {
     let n_genes = layout.n_genes;
     let mut first = draft.matrix("decoder.fc.0.weight");
     for gene in 0..n_genes {
         first[[gene, gene]] = -PRESENT;
     }
-    let units = |channel: usize| [0, 1].map(|side| n_genes + 2 * channel + side);
-    for (channel, read) in layout.channels.iter().enumerate() {
-        for (unit, side) in units(channel).into_iter().zip([1.0, -1.0]) {
-            first[[unit, layout.channel(channel)[0]]] = side;
-            for gene in (0..n_genes).filter(|&gene| read.is_read_for(gene)) {
-                first[[unit, gene]] = PRESENT * GATE;
-            }
-        }
+    // A number and its negative, each through the leaky step, differ by (1 + slope) times the number.
+    let both_sides = f64::from(1.0 + SLOPE);
+    let [plus, minus] = [n_genes, n_genes + 1];
+    for channel in 0..layout.signs.len() {
+        let from = layout.channel(channel)[0];
+        (first[[plus, from]], first[[minus, from]]) = (1.0, -1.0);
     }
     let mut bias = draft.vector("decoder.fc.0.bias");
     bias.slice_mut(s![..n_genes]).fill(1.0);
-    bias.slice_mut(s![n_genes..n_genes + 2 * layout.channels.len()])
-        .fill(-GATE);
 
     let mut second = draft.matrix("decoder.fc.2.weight");
     let mut constant = 0.0;
     for (gene, baseline) in read_out.baseline.iter().enumerate() {
-        let step = baseline / f64::from(1.0 + SLOPE);
+        let step = baseline / both_sides;
         second[[0, gene]] = -step as f32;
         constant += step;
     }
-    for channel in 0..layout.channels.len() {
-        let [plus, minus] = units(channel);
-        let half = (read_out.gain / 2.0) as f32;
-        (second[[0, plus]], second[[0, minus]]) = (half, -half);
-    }
+    let gain = (read_out.gain / both_sides) as f32;
+    (second[[0, plus]], second[[0, minus]]) = (gain, -gain);
     let negative = second.row(0).mapv(|x| -x);
     second.row_mut(1).assign(&negative);
     let mut bias = draft.vector("decoder.fc.2.bias");
     (bias[0], bias[1]) = (constant as f32, -constant as f32);
-    // A number and its negative, each through the leaky step, differ by (1 + slope) times the number.
     let mut last = draft.matrix("decoder.fc.4.weight");
-    (last[[0, 0]], last[[0, 1]]) = (1.0 / (1.0 + SLOPE), -1.0 / (1.0 + SLOPE));
+    (last[[0, 0]], last[[0, 1]]) = (1.0 / both_sides as f32, -1.0 / both_sides as f32);
 }
 
 impl ReadOut {
@@ -448,7 +411,7 @@ impl ReadOut {
                 let gene = means.gene_of[token as usize].expect("genes are hidden");
                 (
                     gene,
-                    layout.passed_on(gene, hidden.row(place as usize)),
+                    layout.passed_on(hidden.row(place as usize)),
                     f64::from(answer),
                 )
             };
