@@ -155,9 +155,10 @@ impl<'a> MaskedDesign<'a> {
         })
     }
 
-    /// Whether the harm of ranked heads beyond random ones changes with the dose, two-sided: the slope over doses 0, 1, …, n of
-    /// the difference of harms, the intact model being dose 0. `ranked` has the doses in order, `draws` for each of them the
-    /// same draws, so that a draw has a slope of its own and the ranked heads are compared with it as a whole.
+    /// Whether the harm of ranked heads beyond random ones follows the dose, two-sided: the slope over doses 1, …, n of the
+    /// difference of harms, on a line through the origin, since the intact model, dose 0, does no harm whatever the heads.
+    /// `ranked` has the doses in order, `draws` for each of them the same draws, so that a draw has a slope of its own and the
+    /// ranked heads are compared with it as a whole.
     ///
     /// The sign says whether it grows. One-sided the test would reject too often, since few heads that matter much make the
     /// distribution of sets lean to the right; two-sided what is too much on that side is missing on the other.
@@ -184,10 +185,8 @@ impl<'a> MaskedDesign<'a> {
                 needed: 2,
             }));
         }
-        let middle = n_doses as f64 / 2.0;
-        let squares: f64 = (0..=n_doses).map(|dose| (dose as f64 - middle).powi(2)).sum();
-        // Dose 0 has a weight too, and a harm of 0.
-        let weight = |dose: usize| (dose as f64 + 1.0 - middle) / squares;
+        let squares: f64 = (1..=n_doses).map(|dose| (dose as f64).powi(2)).sum();
+        let weight = |place: usize| (place as f64 + 1.0) / squares;
         let slope = |doses: &[&TargetChanges]| {
             let terms = doses.iter().enumerate();
             TargetChanges::combined(terms.map(|(dose, changes)| (weight(dose), *changes)))

@@ -140,7 +140,7 @@ fn say(desk: &mut Desk<'_>, bench: &Bench) {
          compared with the intact model's. A perturbation is judged by its own half's targets, under heads that were ranked \
          on the other half. At each dose {draws} random sets say what silencing so many heads does anyway; the ranked ones \
          are compared with them as one more draw would be, since sets of heads differ whatever they were chosen by. The \
-         trend is the slope over doses of what ranked heads do beyond random ones, the intact model being dose 0. The full \
+         trend is the slope over doses of what ranked heads do beyond random ones, on a line through the intact model. The full \
          layer is the one below the scored layer; the published one lies above it, where its silence cannot be seen. {}"
         , hidden_in_words(bench)
     ));
