@@ -171,7 +171,8 @@ fn survives_confounds(case: &mut Case<'_>, thresholds: &Thresholds) {
 }
 
 /// (d) Silencing ranked heads hurts the masked-gene prediction monotonically and no less than random heads, uniform
-/// attention hurts it too, and the interventions were large enough to judge.
+/// attention in the larger set of them hurts it too and in the smaller one is not shown to be harmless, and the intervention was
+/// large enough to judge. The smaller set is one head in a small model.
 fn is_used(case: &mut Case<'_>, thresholds: &Thresholds) {
     if let Some((row, trend)) = case.evidence("ablation-dose/trend") {
         let q = row.q.map(|q| p_value(q, q.ln())).unwrap_or_default();
@@ -200,31 +201,39 @@ fn is_used(case: &mut Case<'_>, thresholds: &Thresholds) {
             );
         }
     }
-    for dose in [5, 10] {
-        if let Some((_, harm)) = case.evidence(&format!("orthogonal-interventions/masked-uniform-top-{dose}"))
-        {
-            let finding = match harm.ci {
-                Some((_, high)) if high <= 0.0 => Finding::Refuted,
-                Some((low, _)) if low > 0.0 => Finding::Holds,
-                _ => Finding::Open,
-            };
-            let value = significant(harm.effect);
-            case.find(
-                finding,
-                format!("uniform attention in {dose} ranked heads does {value} harm"),
-            );
-        }
-        if let Some((_, distance)) = case.evidence(&format!("intervention-fidelity/uniform-top-{dose}")) {
-            let large = distance.effect >= thresholds.min_fidelity;
-            let value = significant(distance.effect);
-            case.find(
-                if large { Finding::Holds } else { Finding::Open },
-                if large {
-                    format!("uniform attention in {dose} heads moves hidden states by {value}")
-                } else {
-                    format!("uniform attention in {dose} heads moves hidden states by {value}, too little to judge")
-                },
-            );
+    let harmless = "orthogonal-interventions/masked-uniform-top-5";
+    if case
+        .registry
+        .row(harmless)
+        .is_some_and(|row| row.measured().is_some())
+        && let Some((_, harm)) = case.evidence(harmless)
+        && harm.ci.is_some_and(|(_, high)| high <= 0.0)
+    {
+        let value = significant(harm.effect);
+        case.find(
+            Finding::Refuted,
+            format!("uniform attention in 5 ranked heads does {value} harm"),
+        );
+    }
+    if let Some((_, harm)) = case.evidence("orthogonal-interventions/masked-uniform-top-10") {
+        let finding = match harm.ci {
+            Some((_, high)) if high <= 0.0 => Finding::Refuted,
+            Some((low, _)) if low > 0.0 => Finding::Holds,
+            _ => Finding::Open,
+        };
+        let value = significant(harm.effect);
+        case.find(
+            finding,
+            format!("uniform attention in 10 ranked heads does {value} harm"),
+        );
+    }
+    if let Some((_, distance)) = case.evidence("intervention-fidelity/uniform-top-10") {
+        let large = distance.effect >= thresholds.min_fidelity;
+        let value = significant(distance.effect);
+        let moved = format!("uniform attention in 10 heads moves hidden states by {value}");
+        match large {
+            true => case.find(Finding::Holds, moved),
+            false => case.find(Finding::Open, format!("{moved}, too little to judge")),
         }
     }
 }
@@ -449,21 +458,22 @@ mod tests {
 
     #[test]
     fn d_needs_harm_that_grows_and_interventions_that_are_felt() {
-        let d = |trend: f64, ranked: f64, uniform: f64, fidelity: f64| {
+        let d_of = |trend: f64, ranked: f64, [smaller, uniform]: [f64; 2], fidelity: f64| {
             let results = [
                 ("ablation-dose/trend", trend, 1e-4),
                 ("ablation-dose/masked-top-10", ranked, 0.5),
                 ("ablation-dose/masked-top-20", ranked, 0.5),
                 ("ablation-dose/masked-top-50", ranked, 0.5),
-                ("orthogonal-interventions/masked-uniform-top-5", uniform, 0.5),
+                ("orthogonal-interventions/masked-uniform-top-5", smaller, 0.5),
                 ("orthogonal-interventions/masked-uniform-top-10", uniform, 0.5),
             ];
             let figures = [
-                ("intervention-fidelity/uniform-top-5", fidelity),
+                ("intervention-fidelity/uniform-top-5", 0.01),
                 ("intervention-fidelity/uniform-top-10", fidelity),
             ];
             outcome(CriterionId::D, &results, &figures).0
         };
+        let d = |trend, ranked, uniform, fidelity| d_of(trend, ranked, [uniform; 2], fidelity);
         assert_eq!(d(0.8, 0.1, 0.1, 0.05), VerdictOutcome::Pass);
         assert_eq!(d(-0.8, 0.1, 0.1, 0.05), VerdictOutcome::Fail);
         assert_eq!(d(0.8, -0.1, 0.1, 0.05), VerdictOutcome::Fail);
@@ -476,6 +486,9 @@ mod tests {
             "within its error of no harm, whatever the sign"
         );
         assert_eq!(d(0.8, 0.1, 0.1, 0.01), VerdictOutcome::Undecided);
+        // One head is too little to be judged alone, unless it is shown to do no harm.
+        assert_eq!(d_of(0.8, 0.1, [0.01, 0.1], 0.05), VerdictOutcome::Pass);
+        assert_eq!(d_of(0.8, 0.1, [-0.1, 0.1], 0.05), VerdictOutcome::Fail);
     }
 
     #[test]
@@ -484,7 +497,7 @@ mod tests {
         assert_eq!(open, VerdictOutcome::Undecided);
         assert_eq!(
             reason,
-            "ablation-dose/trend and 7 more did not run (not implemented)."
+            "ablation-dose/trend and 5 more did not run (not implemented)."
         );
     }
 }
