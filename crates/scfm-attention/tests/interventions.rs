@@ -271,6 +271,27 @@ fn looking_changes_no_bit_and_layers_below_a_patched_output_are_not_needed() {
 }
 
 #[test]
+fn a_layer_whose_contexts_are_all_given_or_silenced_puts_out_the_same_bits() {
+    let (model, cell) = (model(), &cells(3, 29, 20)[2]);
+    let clean = model.trace(cell, &all_sites(), &Interventions::none()).unwrap();
+    for layer in (0..3).map(Layer) {
+        let silenced = Interventions::none().scale_head(layer, Head(1), 0.0);
+        let left_alone = Site::Context(layer, Head(0));
+        assert!(silenced.alters(Site::Context(layer, Head(1))) && !silenced.alters(left_alone));
+        let given = silenced.clone().patch(left_alone, clean[&left_alone].clone());
+        assert!(given.alters(left_alone));
+        assert_eq!(
+            all_hidden(&model, cell, &given),
+            all_hidden(&model, cell, &silenced)
+        );
+        // What is looked at is computed all the same, and shown as it is without.
+        let sites = [Site::Attention(layer, Head(1)), Site::Context(layer, Head(0))];
+        let shown = |done: &Interventions| model.trace(cell, &sites, done).unwrap();
+        assert_eq!(shown(&given), shown(&silenced));
+    }
+}
+
+#[test]
 fn silencing_a_head_is_removing_its_columns_from_the_output_projection() {
     let (model, cell) = (model(), &cells(3, 29, 20)[2]);
     let folder = tempfile::tempdir().unwrap();
