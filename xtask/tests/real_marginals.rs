@@ -1,9 +1,11 @@
-//! Worlds calibrated to real counts look like them: the distances that docs/worlds.md quotes, with room.
+//! Worlds calibrated to real counts look like them: the distances that docs/worlds.md quotes, with room. With UPDATE_FIGURES=1
+//! its figures are drawn anew.
 
 use std::path::Path;
 
 use scfm_core::{CountMatrix, Seeds};
 use scfm_io::{GeneMap, H5ad, ReadLimits};
+use scfm_report::{PointGroup, scatter};
 use scfm_synth::{Marginals, ScreenParams, World, WorldParams};
 
 /// Control cells alone.
@@ -24,6 +26,36 @@ fn marginals(world: &World, screen: &ScreenParams, seed: u64) -> Marginals {
 fn of_cells(counts: &CountMatrix, first: usize, step: usize) -> Marginals {
     let rows: Vec<usize> = (first..counts.n_cells()).step_by(step).collect();
     Marginals::of(&counts.select_cells(&rows)).unwrap()
+}
+
+/// More genes than this hide each other.
+const DRAWN: usize = 400;
+
+/// Variance and detection at a given mean, real genes beside simulated ones.
+fn draw(real: &Marginals, simulated: &Marginals) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/figures");
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, y_name: &str, y: fn((f64, f64, f64)) -> f64| {
+        let group = |name, marginals: &Marginals| {
+            let genes: Vec<_> = marginals.genes().filter(|gene| gene.0 > 0.0).collect();
+            let drawn = genes.iter().step_by(genes.len().div_ceil(DRAWN));
+            PointGroup {
+                name,
+                points: drawn.map(|&gene| (gene.0.log10(), y(gene))).collect(),
+            }
+        };
+        let groups = [group("real", real), group("simulated", simulated)];
+        let figure = scatter(&groups, "log10 of the mean count", y_name);
+        std::fs::write(folder.join(name), figure.svg()).unwrap();
+    };
+    write("marginals-variance.svg", "log10 of the variance", |gene| {
+        gene.1.log10()
+    });
+    write(
+        "marginals-detection.svg",
+        "share of cells that show the gene",
+        |gene| gene.2,
+    );
 }
 
 #[test]
@@ -51,7 +83,11 @@ fn calibrated_worlds_look_like_real_screens() {
         };
         let (world, screen) =
             World::calibrated(params.clone(), controls(counts.n_cells()), &real, Seeds::new(1)).unwrap();
-        let near = real.distance(&marginals(&world, &screen, 1));
+        let simulated = marginals(&world, &screen, 1);
+        if path.contains("papalexi") && std::env::var_os("UPDATE_FIGURES").is_some() {
+            draw(&real, &simulated);
+        }
+        let near = real.distance(&simulated);
         let far = real.distance(&marginals(
             &World::new(params, Seeds::new(1)).unwrap(),
             &screen,

@@ -53,6 +53,12 @@ impl Marginals {
         )
     }
 
+    /// Per gene its mean count, variance and the share of cells in which it is seen.
+    pub fn genes(&self) -> impl Iterator<Item = (f64, f64, f64)> {
+        let all = self.mean.iter().zip(&self.variance).zip(&self.detection);
+        all.map(|((&mean, &variance), &detection)| (mean, variance, detection))
+    }
+
     /// Marginals known by themselves: per gene the mean, the variance (denominator n − 1) and the share of cells in
     /// which it is seen, per cell its total over these genes.
     ///
