@@ -20,11 +20,18 @@ use crate::reference_files;
 /// Genes of a world, all of which are in its panel.
 const N_GENES: usize = 100;
 /// Its transcription factors, all of which are perturbed.
-const N_TFS: usize = 40;
+const N_TFS: usize = 36;
 /// Other genes that are perturbed.
-const N_OTHERS: usize = 4;
+const N_OTHERS: usize = 3;
+/// The models: layers, heads of each and how many of them follow what the model knows. Few of many, since the heads that the
+/// verdict finds are compared with random sets of as many, and large enough a share that one of them is felt.
+const N_LAYERS: usize = 2;
+const N_HEADS: usize = 12;
+const N_PLANTED: usize = 2;
+/// Half the rank of a network of these factors, most of which is in its first dimensions.
+const RANK: usize = 16;
 /// Logits by which the best-liked key stands out at the stated strength.
-const STRENGTH: f64 = 6.0;
+const STRENGTH: f64 = 10.0;
 /// Where a gene that is in no cell would stand at minus infinity.
 const LEAST_MEAN: f64 = 1e-6;
 const SCREEN: &str = "screen.h5ad";
@@ -41,6 +48,7 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
 
     let mut context: Context = toml::from_str(include_str!("context.toml"))?;
     context.name = world.to_string();
+    context.parameters.ablation_cells = ablation_cells(world.family);
     let references = reference_files::find(&context, Some(&folder.join("references")), true)?;
     Ok(Inputs {
         context,
@@ -55,6 +63,14 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
     })
 }
 
+/// Cells in which genes are hidden: squared bins are noisier than nats.
+fn ablation_cells(family: Family) -> usize {
+    match family {
+        Family::Geneformer => 24,
+        Family::ScGpt => 64,
+    }
+}
+
 /// What the world is drawn from: that of which control cells must show nothing is left out.
 fn params(world: &World) -> WorldParams {
     let common = WorldParams {
@@ -62,9 +78,12 @@ fn params(world: &World) -> WorldParams {
         n_tfs: N_TFS,
         n_states: 1,
         network: NetworkParams {
-            min_out_degree: 8,
-            max_out_degree: 25,
+            min_out_degree: 5,
+            max_out_degree: 11,
+            // Genes have about as many regulators, or how much a gene varies would tell how often it responds.
+            in_degree_sd: 0.2,
             unregulated: 0.1,
+            strength: (0.5, 0.7),
             state_specific: 0.0,
             ..NetworkParams::default()
         },
@@ -92,10 +111,16 @@ fn params(world: &World) -> WorldParams {
             tf_noise: 0.0,
             ..common
         },
-        // Programmes make genes vary that nothing regulates, so that variance does not tell who is regulated.
+        // What a regulator does is felt by its targets, and little by theirs. Factors have an activity of their own, which targets
+        // follow; programmes make genes vary that nothing regulates.
         Truth::Regulatory => WorldParams {
+            network: NetworkParams {
+                strength: (0.45, 0.65),
+                ..common.network
+            },
             n_programmes: 2,
-            programme: (0.6, 0.7),
+            programme: (0.3, 0.5),
+            tf_noise: 1.1,
             ..common
         },
     }
@@ -108,7 +133,7 @@ fn screen_params() -> ScreenParams {
         n_perturbed_tfs: N_TFS,
         n_perturbed_others: N_OTHERS,
         cells_per_guide: 24,
-        depth: 800.0,
+        depth: 2_500.0,
         stress: (0.05, 0.8),
         // What donors shift in a factor its targets follow, which control cells would show in every world.
         donor_sd: 0.0,
@@ -130,7 +155,11 @@ fn planted(
         Family::ScGpt => simulated.genes().clone(),
     };
     let params = PlantedParams {
+        n_layers: N_LAYERS,
+        n_heads: N_HEADS,
+        n_planted: N_PLANTED,
         strength: STRENGTH * f64::from(world.strength) / 100.0,
+        rank: RANK,
         ..PlantedParams::default()
     };
     let planted = match world.truth {

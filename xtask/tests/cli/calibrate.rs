@@ -49,9 +49,10 @@ fn networks_of_nothing_fail_those_of_regulation_hold_up_and_a_trial_goes_on_wher
     let (table, _) = scfm_io::read_table(&bench.path("one").join(regulatory)).unwrap();
     let (tests, outcomes) = (texts(&table, "test"), texts(&table, "outcome"));
     let outcome = |id: &str| &outcomes[tests.iter().position(|test| test == id).expect(id)];
-    // Attention adds to gene-level features under every learner and split, and stays without them.
-    assert_eq!(outcome("verdict/b"), "pass");
-    assert_eq!(outcome("verdict/c"), "pass");
+    // Attention beats gene-level features and adds to them, stays without them, and its heads are needed.
+    for criterion in ["verdict/a", "verdict/b", "verdict/c", "verdict/d", "verdict"] {
+        assert_eq!(outcome(criterion), "pass", "{criterion}");
+    }
 
     // A world that is lost is made again with the same bytes, whatever the threads.
     let undisturbed = files(&bench.path("one"));
