@@ -201,12 +201,12 @@ fn is_used(case: &mut Case<'_>, thresholds: &Thresholds) {
             );
         }
     }
-    let harmless = "orthogonal-interventions/masked-uniform-top-5";
+    let smaller = "orthogonal-interventions/masked-uniform-top-5";
     if case
         .registry
-        .row(harmless)
+        .row(smaller)
         .is_some_and(|row| row.measured().is_some())
-        && let Some((_, harm)) = case.evidence(harmless)
+        && let Some((_, harm)) = case.evidence(smaller)
         && harm.ci.is_some_and(|(_, high)| high <= 0.0)
     {
         let value = significant(harm.effect);

@@ -23,12 +23,12 @@ const N_GENES: usize = 100;
 const N_TFS: usize = 36;
 /// Other genes that are perturbed.
 const N_OTHERS: usize = 3;
-/// The models: layers, heads of each and how many of them follow what the model knows. Few of many, since the heads that the
-/// verdict finds are compared with random sets of as many, and large enough a share that one of them is felt.
+/// The models: layers, heads of each and how many of them follow what the model knows. Few of many, since the heads that are
+/// ranked first are compared with random sets of as many, and not so many that one of them is not felt.
 const N_LAYERS: usize = 2;
 const N_HEADS: usize = 12;
 const N_PLANTED: usize = 2;
-/// Half the rank of a network of these factors, most of which is in its first dimensions.
+/// Of the logits of a head: less than that of a network of these factors, whose first dimensions hold most of it.
 const RANK: usize = 16;
 /// Logits by which the best-liked key stands out at the stated strength.
 const STRENGTH: f64 = 10.0;

@@ -512,3 +512,34 @@ fn draft_head(
         bias[token] = prior.ln() as f32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_lost_with_its_owner_and_with_no_other_head() {
+        for (n_layers, n_heads, n_planted) in [(2, 4, 2), (2, 12, 2), (3, 8, 1), (2, 9, 4)] {
+            let shares = Shares::new(&PlantedParams {
+                n_layers,
+                n_heads,
+                n_planted,
+                ..PlantedParams::default()
+            });
+            let owners = shares.n_noting + n_planted;
+            for place in 0..3 * owners {
+                let notes: Vec<usize> = shares.notes(place).collect();
+                let gathers: Vec<usize> = (0..n_heads).filter(|&head| shares.gathers(place, head)).collect();
+                // Planted heads of the last layer are numbered after those that note; others own nothing.
+                let needed: Vec<usize> = match (notes.as_slice(), gathers.as_slice()) {
+                    ([one], [_, _]) => vec![*one],
+                    ([_, _], [one]) => vec![shares.n_noting + one],
+                    _ => panic!("{place}: noted by {notes:?}, gathered by {gathers:?}"),
+                };
+                assert_eq!(needed, [shares.owner(place)]);
+            }
+            let load = shares.most_gathered(12 * owners);
+            assert!(load <= 12.max(24 * owners / (n_heads - n_planted) + 1), "{load}");
+        }
+    }
+}
