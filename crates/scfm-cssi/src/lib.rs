@@ -87,7 +87,7 @@ pub use largest::{expected_largest, largest_p};
 pub use leiden::{Communities, Partition, Scanned, leiden};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use pca::{Components, Covariance};
-pub use recovery::{HeldOut, Measure, Part, f1_at, hits_at, split_half};
+pub use recovery::{HeldOut, Measure, Part, best_first, f1_at, hits_at, split_half};
 pub use shrinkage::shrunken;
 pub use states::{StateParams, StateSearch};
 pub use strata::{Strata, random_labels, shuffled_labels};

@@ -26,6 +26,15 @@ pub fn f1_at(k: usize, scores: &[f64], truth: &[bool]) -> Result<f64, Error> {
 /// [`Error::Length`] unless there is a truth for each score.
 pub fn hits_at(k: usize, scores: &[f64], truth: &[bool]) -> Result<usize, Error> {
     same("truths", scores.len(), truth.len())?;
+    Ok(best_first(scores)
+        .into_iter()
+        .take(k)
+        .filter(|&at| truth[at])
+        .count())
+}
+
+/// The places of scores from the highest down, equal ones in their order, those that are missing last.
+pub fn best_first(scores: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     let score = |at: usize| {
         if scores[at].is_nan() {
@@ -35,7 +44,7 @@ pub fn hits_at(k: usize, scores: &[f64], truth: &[bool]) -> Result<usize, Error>
         }
     };
     order.sort_by(|&a, &b| score(b).partial_cmp(&score(a)).expect("no NaN is left"));
-    Ok(order.into_iter().take(k).filter(|&at| truth[at]).count())
+    order
 }
 
 /// How scores are judged.

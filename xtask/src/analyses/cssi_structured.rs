@@ -4,7 +4,7 @@ use anyhow::Result;
 use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 use scfm_core::{Column, Table};
-use scfm_cssi::{Aggregator, Measure, Strata, correlations, correlations_by_stratum, f1_at};
+use scfm_cssi::{Aggregator, Measure, Strata, best_first, correlations, correlations_by_stratum, f1_at};
 use scfm_report::{Curve, curves};
 use scfm_stats::{Zeros, defined, mcnemar, wilcoxon_signed_rank};
 use scfm_synth::published;
@@ -170,16 +170,7 @@ fn immune(n_cells: usize, seed: u32) -> Result<Drawn> {
 
 /// Whether each true pair stands among the first ones.
 fn among_first(scores: &[f64], truth: &[bool]) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    let score = |at: usize| {
-        if scores[at].is_nan() {
-            f64::NEG_INFINITY
-        } else {
-            scores[at]
-        }
-    };
-    order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
-    order.truncate(FIRST);
+    let order = &best_first(scores)[..FIRST.min(scores.len())];
     let edges = (0..truth.len()).filter(|&pair| truth[pair]);
     edges.map(|pair| order.contains(&pair)).collect()
 }

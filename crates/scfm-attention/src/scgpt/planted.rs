@@ -138,25 +138,19 @@ impl Checkpoint {
             .into_iter()
             .filter_map(|sign| Some((sign, planted.affinity_of_sign(sign)?)))
             .collect();
-        let n_channels = match signs.len() {
-            0 => 0,
-            _ => params.n_layers * params.n_planted,
-        };
+        let n_planted = params.n_layers * params.n_planted;
+        let of_heads = signs.iter().map(|(sign, _)| *sign).cycle().take(n_planted);
+        let of_heads: Vec<f64> = of_heads.collect();
         // Two rows of a head are for hidden genes and `<cls>`, and contexts have a row beside the idle ones.
         let rows = (params.rank.min(tokens.len()) + 2).max(IDLE + 1);
-        let head_size = params.head_size(Layout::least_width(tokens.len(), n_channels), rows);
+        let head_size = params.head_size(Layout::least_width(tokens.len(), of_heads.len()), rows);
         let config = Config {
             d_hid: 1,
             ..Config::sized(params.n_layers, params.n_heads * head_size, params.n_heads)
         };
         let layout = Layout {
             n_genes: tokens.len(),
-            signs: signs
-                .iter()
-                .map(|(sign, _)| *sign)
-                .cycle()
-                .take(n_channels)
-                .collect(),
+            signs: of_heads,
             width: config.embsize,
         };
         let mut draft = Draft::new(
