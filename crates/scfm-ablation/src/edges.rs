@@ -6,14 +6,14 @@ use scfm_attention::{AttentionSums, Interventions, Site, TokenPanel, Transformer
 use scfm_core::{Layer, Measure, ModelEdge, Orientation};
 
 use crate::Error;
-use crate::heads::lowest_layer;
+use crate::intact::{going_on, lowest_layer, shared_sites};
 
 /// The attention of one layer between the genes of two panels, while something is done to the model: sums over cells for
 /// each of the conditions, in their order.
 ///
-/// Cells come one after the other, and of each the hidden states of the intact model are kept while the conditions are
-/// computed side by side: each goes on from the layer below the first in which it does something. Memory is 12 bytes for
-/// each pair of the panels and condition. Scores of a cell are summed as integers, so that threads change no bit.
+/// Cells come one after the other, and of each what the intact model does is kept while the conditions are computed side by
+/// side: each goes on from the first layer in which it does something, and from what its other heads gather there. Memory is 12
+/// bytes for each pair of the panels and condition. Scores of a cell are summed as integers, so that threads change no bit.
 /// `progress` hears how many cells are done.
 ///
 /// # Errors
@@ -43,27 +43,19 @@ pub fn read_edges<M: Transformer<Cell: Sync>>(
         .iter()
         .map(|_| empty())
         .collect::<Result<Vec<_>, _>>()?;
-    // The layer whose intact output each condition goes on from; none where it acts in the first.
-    let starts: Vec<Option<Site>> = conditions
+    let shared: Vec<Vec<Site>> = conditions
         .iter()
-        .map(|done| lowest_layer(done, layer.0).unwrap_or(layer.0))
-        .map(|lowest| Some(Site::Hidden(Layer(lowest.checked_sub(1)?))))
+        .map(|done| match lowest_layer(done, layer.0) {
+            Some(lowest) => shared_sites(done, lowest, model.n_heads()),
+            None => layer.0.checked_sub(1).map(|below| Site::Hidden(Layer(below))).into_iter().collect(),
+        })
         .collect();
-    let sites: Vec<Site> = starts
-        .iter()
-        .flatten()
-        .copied()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let sites: Vec<Site> = shared.iter().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
     for (index, cell) in cells.iter().enumerate() {
-        let clean = model.trace(cell, &sites, &Interventions::none())?;
-        let each = sums.par_iter_mut().zip(conditions).zip(&starts);
-        each.map(|((sums, done), start)| {
-            let done = match start {
-                Some(site) => done.clone().patch(*site, clean[site].clone()),
-                None => done.clone(),
-            };
+        let intact = model.trace(cell, &sites, &Interventions::none())?;
+        let each = sums.par_iter_mut().zip(conditions).zip(&shared);
+        each.map(|((sums, done), shared)| {
+            let done = going_on(done, shared, &intact);
             sums.add_under(model, &done, once(cell), |_| ())
         })
         .collect::<Result<Vec<()>, _>>()?;

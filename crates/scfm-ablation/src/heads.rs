@@ -1,7 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use scfm_attention::Interventions;
 use scfm_core::{EdgeMatrix, Head, Layer, Measure, ModelEdge};
 
 /// A head by its place in the model; layers first, as the model is ordered. Its text form is `L3H0`.
@@ -51,11 +50,6 @@ impl FromStr for HeadId {
             head: Head(head),
         })
     }
-}
-
-/// The lowest layer in which something is done; none where nothing is.
-pub(crate) fn lowest_layer(done: &Interventions, n_layers: usize) -> Option<usize> {
-    (0..n_layers).find(|&layer| done.reaches(Layer(layer + 1)))
 }
 
 /// Mean entropy of a head's rows of attention over the targets, in nats: 0 where every source attends to one gene alone,
@@ -113,16 +107,5 @@ mod tests {
         let one = edges(array![[0.5, 0.0, 0.0, 0.0], [nan, nan, nan, nan]]);
         assert_eq!(row_entropy(&one), Some(0.0));
         assert_eq!(row_entropy(&edges(ndarray::Array2::from_elem((2, 4), nan))), None);
-    }
-
-    #[test]
-    fn the_lowest_layer_is_where_something_is_done_first() {
-        let done = Interventions::none()
-            .scale_mlp(Layer(2), 0.0)
-            .scale_head(Layer(1), Head(0), 0.0);
-        assert_eq!(lowest_layer(&done, 4), Some(1));
-        assert_eq!(lowest_layer(&Interventions::none(), 4), None);
-        let last = Interventions::none().scale_mlp(Layer(3), 0.0);
-        assert_eq!(lowest_layer(&last, 4), Some(3));
     }
 }

@@ -65,6 +65,7 @@ mod edges;
 mod error;
 mod halves;
 mod heads;
+mod intact;
 mod knock_out;
 mod masked;
 mod masked_effect;

@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use scfm_attention::{Activations, Interventions, Site, TokenisedCell, Transformer};
-use scfm_core::{Head, Layer};
+use scfm_core::Layer;
 
-use crate::heads::lowest_layer;
+use crate::intact::{going_on, lowest_layer, shared_sites};
 use crate::predictor::{CellOf, cosine_distance};
 use crate::{Error, Judgement, Predictor};
 
@@ -76,6 +76,18 @@ pub struct MaskedReadOut {
     pub mute: Option<String>,
 }
 
+impl MaskedReadOut {
+    /// The same where conditions stand in for others that are equal to them: of each the place of the one that was read.
+    fn of_conditions(self, which: &[usize]) -> Self {
+        Self {
+            change: self.change.select(Axis(0), which),
+            rank_change: self.rank_change.map(|change| change.select(Axis(0), which)),
+            fidelity: which.iter().map(|&place| self.fidelity[place].clone()).collect(),
+            ..self
+        }
+    }
+}
+
 /// How far a condition moves the model from what it does intact: means over cells, of the tokens of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fidelity {
@@ -96,11 +108,11 @@ impl Fidelity {
 
 /// Asks the model for hidden genes of each cell, intact and under each condition, on all threads.
 ///
-/// The hidden states of the intact model are kept while a cell is looked at: below the first layer in which something is
-/// done, an altered model is the intact one, and goes on from there. So is what the heads of the first layer gather, which
-/// those that are left alone gather again. `hidden` says which genes of a cell are hidden; it is
-/// called once for each cell, with its place in `cells`. `progress` hears how many cells are done. Sums are added in the
-/// order of the cells, so that threads change no bit.
+/// What the intact model does is kept while a cell is looked at: below the first layer in which something is done an altered
+/// model is the intact one, and goes on from there, and from what those heads of the layer gather that are left alone. Of
+/// conditions that are the same one is computed. `hidden` says which genes of a cell are hidden; it is called once for each
+/// cell, with its place in `cells`. `progress` hears how many cells are done. Sums are added in the order of the cells, so that
+/// threads change no bit.
 ///
 /// A model that cannot be asked, since its checkpoint came without a head or it takes no hidden gene, is tried with one gene
 /// first; what is left is how far its hidden states move.
@@ -115,8 +127,9 @@ pub fn read_masked<P: Predictor>(
     hidden: impl Fn(usize, &CellOf<P>) -> Hidden + Sync,
     progress: impl Fn(usize) + Sync,
 ) -> Result<MaskedReadOut, Error> {
-    let n_layers = predictor.model().n_layers();
-    let mut sums = Sums::new(conditions.len(), n_targets, n_layers);
+    let model = predictor.model();
+    let (conditions, which) = distinct(conditions, model);
+    let mut sums = Sums::new(conditions.len(), n_targets, model.n_layers());
     sums.mute = mute(predictor, cells, &hidden);
     let asks = sums.mute.is_none();
     let done = AtomicUsize::new(0);
@@ -125,7 +138,7 @@ pub fn read_masked<P: Predictor>(
             let hidden = hidden(chunk * CHUNK + i, cell);
             let reading = match hidden.places.is_empty() {
                 true => None,
-                false => Some(read_cell(predictor, cell, &hidden, conditions, asks)?),
+                false => Some(read_cell(predictor, cell, &hidden, &conditions, asks)?),
             };
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             Ok::<_, Error>((hidden, reading))
@@ -136,7 +149,31 @@ pub fn read_masked<P: Predictor>(
             }
         }
     }
-    Ok(sums.means())
+    Ok(sums.means().of_conditions(&which))
+}
+
+/// One of the conditions, and how a model under it goes on from the intact one.
+struct Altered<'a> {
+    done: &'a Interventions,
+    /// The first layer in which something is done; none where nothing is.
+    lowest: Option<usize>,
+    shared: Vec<Site>,
+}
+
+/// Each of the conditions once, and for all of them the place among these.
+fn distinct<'a>(conditions: &'a [Interventions], model: &impl Transformer) -> (Vec<Altered<'a>>, Vec<usize>) {
+    let mut found: Vec<Altered<'a>> = Vec::new();
+    let mut which = Vec::with_capacity(conditions.len());
+    for done in conditions {
+        let place = found.iter().position(|other| other.done == done);
+        which.push(place.unwrap_or(found.len()));
+        if place.is_none() {
+            let lowest = lowest_layer(done, model.n_layers());
+            let shared = lowest.map_or(Vec::new(), |lowest| shared_sites(done, lowest, model.n_heads()));
+            found.push(Altered { done, lowest, shared });
+        }
+    }
+    (found, which)
 }
 
 /// Why the model predicts nothing, by the first cell with a gene to hide.
@@ -163,15 +200,15 @@ fn read_cell<P: Predictor>(
     predictor: &P,
     cell: &CellOf<P>,
     hidden: &Hidden,
-    conditions: &[Interventions],
+    conditions: &[Altered<'_>],
     asks: bool,
 ) -> Result<Reading, Error> {
     let model = predictor.model();
     let n_layers = model.n_layers();
     let sites: Vec<Site> = (0..n_layers).map(|layer| Site::Hidden(Layer(layer))).collect();
     let masked = predictor.hide(cell, if asks { &hidden.places } else { &[] });
-    let gathered = (0..model.n_heads()).map(|head| Site::Context(Layer(0), Head(head)));
-    let read: Vec<Site> = sites.iter().copied().chain(gathered.clone()).collect();
+    let shared = conditions.iter().flat_map(|altered| &altered.shared);
+    let read: Vec<Site> = sites.iter().chain(shared).copied().collect();
     let clean = model.trace(&masked, &read, &Interventions::none())?;
     let predict = |activations: &Activations| -> Result<Array2<f32>, Error> {
         let last = sites[n_layers - 1];
@@ -197,8 +234,8 @@ fn read_cell<P: Predictor>(
         .and_then(|intact| judge(intact.prediction()))
         .unwrap_or_else(nothing);
 
-    let read = |done: &Interventions| -> Result<_, Error> {
-        let Some(lowest) = lowest_layer(done, n_layers) else {
+    let read = |altered: &Altered<'_>| -> Result<_, Error> {
+        let Some(lowest) = altered.lowest else {
             let nothing = Fidelity {
                 hidden: vec![0.0; n_layers],
                 logits: 0.0,
@@ -207,14 +244,8 @@ fn read_cell<P: Predictor>(
             let zeros = vec![if asks { 0.0 } else { f64::NAN }; hidden.places.len()];
             return Ok((zeros.clone(), of_intact.ranks.as_ref().map(|_| zeros), nothing));
         };
-        let kept: Vec<Site> = match lowest.checked_sub(1) {
-            Some(below) => vec![sites[below]],
-            None => gathered.clone().filter(|&site| !done.alters(site)).collect(),
-        };
-        let from_there = kept
-            .into_iter()
-            .fold(done.clone(), |done, site| done.patch(site, clean[&site].clone()));
-        let altered = model.trace(&masked, &sites[lowest..], &from_there)?;
+        let done = going_on(altered.done, &altered.shared, &clean);
+        let altered = model.trace(&masked, &sites[lowest..], &done)?;
         let judged = match asks {
             true => judge(&predict(&altered)?).unwrap_or_else(nothing),
             false => nothing(),

@@ -1,4 +1,4 @@
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use scfm_attention::geneformer::Geneformer;
 use scfm_attention::scgpt::ScGpt;
 use scfm_attention::scgpt::training::MASK_VALUE;
@@ -182,10 +182,8 @@ impl Predictor for MaskedValue<'_> {
         places: &[u32],
         done: &Interventions,
     ) -> Result<Array2<f32>, Error> {
-        let bins = self.model.expression_under(hidden, done)?;
-        Ok(Array2::from_shape_fn((places.len(), 1), |(row, _)| {
-            bins[places[row] as usize]
-        }))
+        let bins = self.model.expression_under(hidden, places, done)?;
+        Ok(Array1::from_vec(bins).insert_axis(Axis(1)))
     }
 
     fn intact(&self, prediction: Array2<f32>) -> Intact {

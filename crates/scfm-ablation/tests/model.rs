@@ -306,12 +306,12 @@ fn hidden_bins_are_judged_by_their_distance() {
         .iter()
         .for_each(|&place| values[place as usize] = -1.0);
     let masked = ValuedCell::new(cells[0].as_ref().clone(), values);
-    let bins = |done: &Interventions| model.expression_under(&masked, done).unwrap();
+    let bins = |done: &Interventions| model.expression_under(&masked, &hidden.places, done).unwrap();
     // The gene that only the first cell hides.
     let (place, target) = (hidden.places[0] as usize, hidden.targets[0]);
     assert_eq!(found.n_cells[target], 1);
     for (condition, done) in done.iter().enumerate() {
-        let loss = |bins: Vec<f32>| f64::from(bins[place] - cells[0].values()[place]).powi(2);
+        let loss = |bins: Vec<f32>| f64::from(bins[0] - cells[0].values()[place]).powi(2);
         let expected = loss(bins(done)) - loss(bins(&Interventions::none()));
         assert!((found.change[[condition, target]] - expected).abs() < 1e-2 * (1.0 + expected.abs()));
     }

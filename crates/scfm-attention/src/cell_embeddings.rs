@@ -92,7 +92,7 @@ where
     let embedding = |cell: &M::Cell| -> Result<Array1<f32>, Error> {
         let hidden = &trace(
             model.encoder(),
-            model.embed(cell)?,
+            model.input(cell),
             &[site],
             &Interventions::none(),
         )?[&site];

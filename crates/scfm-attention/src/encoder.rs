@@ -16,7 +16,7 @@
 //! [`Interventions`] say what is done to the parts on the way, an [`Observer`] what of them is looked at. Looking changes
 //! no bit of what is computed.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 use ndarray::{Array2, ArrayView2};
 use scfm_core::{Head, Layer};
 
@@ -39,6 +39,21 @@ const MIN_BLOCK_ROWS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Encoder {
     layers: Vec<EncoderLayer>,
+}
+
+/// What goes into the first layer, `[S, D]`, made only where it is needed.
+pub struct Input<F> {
+    /// Number of tokens S.
+    pub(crate) n_tokens: usize,
+    pub(crate) embed: F,
+}
+
+/// An input that is made.
+pub(crate) fn made(hidden: Tensor) -> Result<Input<impl FnOnce() -> Result<Tensor, Error>>, Error> {
+    Ok(Input {
+        n_tokens: hidden.dim(0)?,
+        embed: || Ok(hidden),
+    })
 }
 
 /// Nobody looks.
@@ -75,16 +90,25 @@ impl Encoder {
         self.layers[0].heads
     }
 
+    /// Width D of a hidden state.
+    pub(crate) fn width(&self) -> usize {
+        self.layers[0].query.bias.len()
+    }
+
     /// The output of the last layer, `[S, D]`.
-    pub(crate) fn forward(&self, hidden: Tensor, interventions: &Interventions) -> Result<Tensor, Error> {
-        self.through(self.n_layers(), hidden, interventions, &mut Nobody)
+    pub(crate) fn forward(
+        &self,
+        input: Input<impl FnOnce() -> Result<Tensor, Error>>,
+        interventions: &Interventions,
+    ) -> Result<Tensor, Error> {
+        self.through(self.n_layers(), input, interventions, &mut Nobody)
     }
 
     /// Shows what `observer` wants to see, at the least cost: nothing is computed beyond the last layer that it looks at,
     /// and of that layer only `last_queries`, where attention and contexts are all that is looked at.
     pub(crate) fn observe(
         &self,
-        hidden: Tensor,
+        input: Input<impl FnOnce() -> Result<Tensor, Error>>,
         interventions: &Interventions,
         last_queries: &[u32],
         observer: &mut impl Observer,
@@ -94,10 +118,10 @@ impl Encoder {
         };
         let wants = observer.wants(Layer(last));
         if wants.mlp || wants.hidden {
-            self.through(last + 1, hidden, interventions, observer)?;
+            self.through(last + 1, input, interventions, observer)?;
             return Ok(());
         }
-        let hidden = self.through(last, hidden, interventions, observer)?;
+        let hidden = self.through(last, input, interventions, observer)?;
         let layer = Run {
             layer: &self.layers[last],
             at: Layer(last),
@@ -107,32 +131,35 @@ impl Encoder {
         Ok(())
     }
 
-    /// The output of the first `n` layers. Those below a patched output that nobody looks at are not computed.
+    /// The output of the first `n` layers. What is below a patched output that nobody looks at is not computed, nor is the
+    /// input where it is patched.
     fn through(
         &self,
         n: usize,
-        hidden: Tensor,
+        input: Input<impl FnOnce() -> Result<Tensor, Error>>,
         interventions: &Interventions,
         observer: &mut impl Observer,
     ) -> Result<Tensor, Error> {
-        let size = hidden.dims2()?;
-        let patched = |site, hidden: Tensor| match interventions.patch_at(site) {
-            Some(patch) => patch_tensor(site, patch, size, None, &hidden),
-            None => Ok(hidden),
+        let size = (input.n_tokens, self.width());
+        let patched = |site| {
+            let patch = interventions.patch_at(site);
+            patch.map(|patch| patch_tensor(site, patch, size, None, self.device()))
         };
         let looked_at = (0..n)
             .find(|&layer| observer.wants(Layer(layer)).any())
             .unwrap_or(n);
-        let first = (0..looked_at)
-            .rfind(|&layer| interventions.patch_at(Site::Hidden(Layer(layer))).is_some())
-            .unwrap_or(0);
-        let mut hidden = patched(Site::Embeddings, hidden)?;
+        let last_patched = (0..looked_at)
+            .rev()
+            .find_map(|layer| Some((layer + 1, patched(Site::Hidden(Layer(layer)))?)));
+        let (first, mut hidden) = match last_patched {
+            Some((first, hidden)) => (first, hidden?),
+            None => (0, patched(Site::Embeddings).unwrap_or_else(input.embed)?),
+        };
         for (index, layer) in self.layers.iter().enumerate().take(n).skip(first) {
             let at = Layer(index);
-            let site = Site::Hidden(at);
+            let patch = patched(Site::Hidden(at));
             // What a patch replaces is not computed, unless something on the way to it is looked at.
-            let replaced = interventions.patch_at(site).is_some() && !observer.wants(at).any();
-            if !replaced {
+            if patch.is_none() || observer.wants(at).any() {
                 let run = Run {
                     layer,
                     at,
@@ -140,12 +167,16 @@ impl Encoder {
                 };
                 hidden = run.output(&hidden, observer)?;
             }
-            hidden = patched(site, hidden)?;
+            hidden = patch.unwrap_or(Ok(hidden))?;
             if observer.wants(at).hidden {
                 with_rows(&hidden, |rows| observer.see(at, Seen::Hidden(rows)))?;
             }
         }
         Ok(hidden)
+    }
+
+    fn device(&self) -> &Device {
+        self.layers[0].query.device()
     }
 }
 
@@ -213,7 +244,7 @@ impl Run<'_> {
             return Ok(sum);
         }
         let added = match patch {
-            Some(patch) => patch_tensor(site, patch, attended.dims2()?, None, attended)?,
+            Some(patch) => patch_tensor(site, patch, attended.dims2()?, None, attended.device())?,
             None => biased(contracted, &layer.contract.bias)?,
         };
         let added = added.affine(f64::from(scale), 0.0)?;
@@ -239,8 +270,7 @@ impl Run<'_> {
         let (positions, rows) = match positions {
             Some([]) => return Ok(None),
             Some(positions) => {
-                let rows = hidden.index_select(&Tensor::new(positions, hidden.device())?, 0)?;
-                (positions, rows)
+                (positions, rows_at(hidden, positions)?)
             }
             None => {
                 all = (0..n_keys as u32).collect();
@@ -248,24 +278,28 @@ impl Run<'_> {
             }
         };
         let wants = observer.wants(self.at);
-        if with_contexts
-            && !(wants.attention || wants.logits || wants.lengths)
-            && let Some(contexts) = self.given_contexts(positions, &rows, n_keys)?
-        {
-            self.show_contexts(positions, &contexts, observer)?;
-            return Ok(Some(contexts));
-        }
-        let (query, key) = (layer.query.apply(&rows)?, layer.key.apply(hidden)?);
-        let value = if with_contexts || wants.lengths {
-            Some(layer.value.apply(hidden)?)
-        } else {
-            None
+        let heads: Vec<(Head, Gathers<'_>)> = (0..layer.heads)
+            .map(Head)
+            .map(|head| match with_contexts {
+                true => (head, Gathers::of(&self.interventions.of_head(self.at, head))),
+                false => (head, Gathers::Nothing),
+            })
+            .collect();
+        // Of a head that is silenced, or whose context is given, no attention is computed unless somebody looks at it.
+        let shows = wants.attention || wants.logits;
+        let softmaxes = |gathers: &Gathers<'_>| shows || matches!(gathers, Gathers::ByAttention);
+        let of_pairs = match heads.iter().any(|(_, gathers)| softmaxes(gathers)) {
+            true => Some((layer.query.apply(&rows)?, layer.key.apply(hidden)?)),
+            false => None,
+        };
+        let value = match wants.lengths || heads.iter().any(|(_, gathers)| gathers.values()) {
+            true => Some(layer.value.apply(hidden)?),
+            false => None,
         };
         if let (Some(value), true) = (&value, wants.lengths) {
             let lengths = layer.lengths(value)?;
             observer.see(self.at, Seen::Lengths(lengths.view()));
         }
-        let value = value.filter(|_| with_contexts);
 
         let block_rows = if wants.logits {
             positions.len()
@@ -274,65 +308,34 @@ impl Run<'_> {
         };
         let mut contexts = Vec::new();
         for (block, positions) in positions.chunks(block_rows).enumerate() {
-            let query = query.narrow(0, block * block_rows, positions.len())?;
-            let mut heads = Vec::with_capacity(layer.heads);
-            for head in (0..layer.heads).map(Head) {
-                let probabilities = self.probabilities(head, positions, &query, &key, observer)?;
-                if let Some(value) = &value {
-                    let done = self.interventions.of_head(self.at, head);
-                    heads.push(self.context(
-                        head,
-                        positions,
-                        &probabilities,
-                        &layer.of_head(value, head)?,
-                        &done,
-                    )?);
+            let queries = |all: &Tensor| all.narrow(0, block * block_rows, positions.len());
+            let mut of_heads = Vec::with_capacity(layer.heads);
+            for (head, gathers) in &heads {
+                let probabilities = match &of_pairs {
+                    Some((query, key)) if softmaxes(gathers) => {
+                        Some(self.probabilities(*head, positions, &queries(query)?, key, observer)?)
+                    }
+                    _ => None,
+                };
+                if with_contexts {
+                    let parts = (probabilities.as_ref(), value.as_ref());
+                    of_heads.push(self.context(*head, gathers, positions, parts, hidden)?);
                 }
             }
-            if value.is_some() {
-                contexts.push(Tensor::cat(&heads, 1)?);
+            if with_contexts {
+                contexts.push(Tensor::cat(&of_heads, 1)?);
             }
         }
-        if value.is_none() {
+        if !with_contexts {
             return Ok(None);
         }
         let contexts = Tensor::cat(&contexts, 0)?;
-        self.show_contexts(positions, &contexts, observer)?;
-        Ok(Some(contexts))
-    }
-
-    fn show_contexts(
-        &self,
-        queries: &[u32],
-        contexts: &Tensor,
-        observer: &mut impl Observer,
-    ) -> Result<(), Error> {
-        if observer.wants(self.at).contexts {
-            with_rows(contexts, |rows| {
-                observer.see(self.at, Seen::Contexts(queries, rows));
+        if wants.contexts {
+            with_rows(&contexts, |rows| {
+                observer.see(self.at, Seen::Contexts(positions, rows));
             })?;
         }
-        Ok(())
-    }
-
-    /// What the heads gather for these queries, where it is given for each or multiplied by 0: nothing of the hidden states is
-    /// then needed. `rows` are those of the queries.
-    fn given_contexts(&self, queries: &[u32], rows: &Tensor, n_keys: usize) -> Result<Option<Tensor>, Error> {
-        let width = self.layer.head_dim(rows)?;
-        let mut heads = Vec::with_capacity(self.layer.heads);
-        for head in (0..self.layer.heads).map(Head) {
-            let done = self.interventions.of_head(self.at, head);
-            heads.push(match done.context {
-                _ if done.scale == 0.0 => Tensor::zeros((queries.len(), width), rows.dtype(), rows.device())?,
-                Some(patch) => {
-                    let site = Site::Context(self.at, head);
-                    let context = patch_tensor(site, patch, (n_keys, width), Some(queries), rows)?;
-                    scaled(context, done.scale)?
-                }
-                None => return Ok(None),
-            });
-        }
-        Ok(Some(Tensor::cat(&heads, 1)?))
+        Ok(Some(contexts))
     }
 
     /// The softmax of a head for a block of queries, shown on the way.
@@ -377,34 +380,81 @@ impl Run<'_> {
         Ok(probabilities)
     }
 
-    /// What a head gathers for a block of queries, `[query, d]`.
+    /// What a head gathers for a block of queries, `[query, d]`, of the probabilities and values that it takes.
     fn context(
         &self,
         head: Head,
+        gathers: &Gathers<'_>,
         queries: &[u32],
-        probabilities: &Tensor,
-        value: &Tensor,
-        done: &HeadIntervention<'_>,
+        (probabilities, value): (Option<&Tensor>, Option<&Tensor>),
+        hidden: &Tensor,
     ) -> Result<Tensor, Error> {
-        let (n_keys, width) = value.dims2()?;
-        let context = if let Some(patch) = done.context {
-            let site = Site::Context(self.at, head);
-            patch_tensor(site, patch, (n_keys, width), Some(queries), value)?
-        } else if done.uniform {
-            value
-                .mean_keepdim(0)?
-                .broadcast_as((queries.len(), width))?
-                .contiguous()?
-        } else if let Some(patch) = done.attention {
-            let site = Site::Attention(self.at, head);
-            product(
-                &patch_tensor(site, patch, (n_keys, n_keys), Some(queries), value)?,
-                value,
-            )?
-        } else {
-            product(probabilities, value)?
+        let (n_keys, width) = (hidden.dim(0)?, self.layer.head_dim(hidden)?);
+        let value = || {
+            let value = value.expect("values where a head gathers them");
+            self.layer.of_head(value, head)
         };
-        scaled(context, done.scale)
+        let device = hidden.device();
+        let context = match *gathers {
+            Gathers::Nothing => return Ok(Tensor::zeros((queries.len(), width), hidden.dtype(), device)?),
+            Gathers::Given(patch) => {
+                let site = Site::Context(self.at, head);
+                patch_tensor(site, patch, (n_keys, width), Some(queries), device)?
+            }
+            Gathers::Evenly => {
+                let mean = value()?.mean_keepdim(0)?;
+                mean.broadcast_as((queries.len(), width))?.contiguous()?
+            }
+            Gathers::By(patch) => {
+                let site = Site::Attention(self.at, head);
+                let probabilities = patch_tensor(site, patch, (n_keys, n_keys), Some(queries), device)?;
+                product(&probabilities, &value()?)?
+            }
+            Gathers::ByAttention => {
+                let probabilities = probabilities.expect("attention where a head gathers by it");
+                product(probabilities, &value()?)?
+            }
+        };
+        match self.interventions.of_head(self.at, head).scale {
+            1.0 => Ok(context),
+            scale => Ok(context.affine(f64::from(scale), 0.0)?),
+        }
+    }
+}
+
+/// What a head passes on, up to its scale.
+enum Gathers<'a> {
+    /// Nothing: it is silenced, or nobody asks.
+    Nothing,
+    /// The context of another run.
+    Given(&'a Array2<f32>),
+    /// The mean of all values.
+    Evenly,
+    /// Values by the probabilities of another run.
+    By(&'a Array2<f32>),
+    /// Values by its attention.
+    ByAttention,
+}
+
+impl<'a> Gathers<'a> {
+    fn of(done: &HeadIntervention<'a>) -> Self {
+        match *done {
+            HeadIntervention { scale: 0.0, .. } => Self::Nothing,
+            HeadIntervention {
+                context: Some(patch), ..
+            } => Self::Given(patch),
+            HeadIntervention { uniform: true, .. } => Self::Evenly,
+            HeadIntervention {
+                attention: Some(patch),
+                ..
+            } => Self::By(patch),
+            _ => Self::ByAttention,
+        }
+    }
+
+    /// Whether it takes the values of this run.
+    fn values(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Given(_))
     }
 }
 
@@ -437,20 +487,13 @@ impl EncoderLayer {
     }
 }
 
-fn scaled(rows: Tensor, scale: f32) -> Result<Tensor, Error> {
-    match scale {
-        1.0 => Ok(rows),
-        scale => Ok(rows.affine(f64::from(scale), 0.0)?),
-    }
-}
-
 /// Stored activations in the place of a tensor's, the rows at `positions` where there are any.
 fn patch_tensor(
     site: Site,
     patch: &Array2<f32>,
     expected: (usize, usize),
     positions: Option<&[u32]>,
-    like: &Tensor,
+    device: &Device,
 ) -> Result<Tensor, Error> {
     if patch.dim() != expected {
         return Err(Error::PatchShape {
@@ -459,16 +502,28 @@ fn patch_tensor(
             expected,
         });
     }
-    let values: Vec<f32> = match positions {
+    let n_rows = positions.map_or(expected.0, <[u32]>::len);
+    let mut values: Vec<f32> = Vec::with_capacity(n_rows * expected.1);
+    match positions {
         Some(positions) => positions
             .iter()
-            .flat_map(|&row| patch.row(row as usize))
-            .copied()
-            .collect(),
-        None => patch.iter().copied().collect(),
-    };
-    let rows = values.len() / expected.1.max(1);
-    Ok(Tensor::from_vec(values, (rows, expected.1), like.device())?)
+            .for_each(|&row| values.extend(patch.row(row as usize))),
+        None => values.extend(patch),
+    }
+    Ok(Tensor::from_vec(values, (n_rows, expected.1), device)?)
+}
+
+/// Some of the hidden states of a cell.
+///
+/// # Panics
+/// When a position is not below the number of tokens.
+pub(crate) fn rows_at(hidden: &Tensor, positions: &[u32]) -> Result<Tensor, Error> {
+    let n_tokens = hidden.dim(0)?;
+    assert!(
+        positions.iter().all(|&p| (p as usize) < n_tokens),
+        "positions lie within the cell's {n_tokens} tokens"
+    );
+    Ok(hidden.index_select(&Tensor::new(positions, hidden.device())?, 0)?)
 }
 
 /// Shows a matrix, row-major.

@@ -9,6 +9,7 @@ use scfm_core::{EdgeMatrix, Layer, Measure, ModelEdge, Orientation, Panel};
 
 use crate::cell_sums::{CellSums, Places};
 use crate::edge_sums::{attention_of, checked_add};
+use crate::encoder::Input;
 use crate::{EdgeSums, Error, Interventions, TokenPanel, TokenisedCell, Transformer};
 
 /// What the score of a pair is divided by.
@@ -412,21 +413,27 @@ fn add_cell<M: Transformer>(
 ) -> Result<(), Error> {
     let cell: &TokenisedCell = cell_of_model.as_ref();
     let places = Places::new(cell, positions);
-    // Also a cell without a pair is looked at: whether the model can read it should not depend on the panel.
-    let hidden = model.embed(cell_of_model)?;
     if places.is_empty() {
+        // Also a cell without a pair is looked at: whether the model can read it should not depend on the panel.
+        model.embed(cell_of_model)?;
         return Ok(());
     }
     sums.iter().for_each(|sums| sums.count(&places));
     let order: Vec<u32> = places.order.iter().map(|&place| place as u32).collect();
-    let hidden = hidden.index_select(&Tensor::new(order, hidden.device())?, 0)?;
+    let input = Input {
+        n_tokens: order.len(),
+        embed: || {
+            let hidden = model.embed(cell_of_model)?;
+            Ok(hidden.index_select(&Tensor::new(order, hidden.device())?, 0)?)
+        },
+    };
     let interventions = interventions.reordered(&places.order)?;
     let slots: Vec<&Slot> = sums.iter().flat_map(|sums| &sums.slots).collect();
     let last_places = places.needed(slots.iter().map(|slot| slot.edge.measure));
     let mut sums = CellSums::new(cell.cell, slots, (model.n_layers(), model.n_heads()), &places);
     model
         .encoder()
-        .observe(hidden, &interventions, &last_places, &mut sums)?;
+        .observe(input, &interventions, &last_places, &mut sums)?;
     sums.finish()
 }
 

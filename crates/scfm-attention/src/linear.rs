@@ -1,6 +1,6 @@
 //! Linear maps and normalisations with their weights, and matrices out of the tensor arithmetic.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use ndarray::Array2;
 
 use crate::kernels::Norm;
@@ -40,6 +40,10 @@ impl Linear {
             });
         }
         Ok(maps.try_into().expect("as many parts as were cut"))
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        self.weight.device()
     }
 
     /// `x Wᵀ`, for callers that add the bias together with something else.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 use scfm_core::{Head, Layer};
 
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Input, made};
 use crate::interventions::check_site;
 use crate::linear::to_array;
 use crate::observer::{Observer, Seen, Wants};
@@ -16,13 +16,13 @@ pub type Activations = BTreeMap<Site, Array2<f32>>;
 /// Reads the activations at `sites` while a cell goes through the model.
 pub(crate) fn trace(
     encoder: &Encoder,
-    embedded: Tensor,
+    input: Input<impl FnOnce() -> Result<Tensor, Error>>,
     sites: &[Site],
     interventions: &Interventions,
 ) -> Result<Activations, Error> {
     let (n_layers, n_heads) = (encoder.n_layers(), encoder.n_heads());
     interventions.check(n_layers, n_heads)?;
-    let (n_tokens, width) = embedded.dims2()?;
+    let (n_tokens, width) = (input.n_tokens, encoder.width());
     let mut activations = Activations::new();
     for &site in sites {
         check_site(site, n_layers, n_heads)?;
@@ -33,15 +33,19 @@ pub(crate) fn trace(
         };
         activations.insert(site, Array2::zeros((n_tokens, columns)));
     }
-    if let Some(rows) = activations.get_mut(&Site::Embeddings) {
-        *rows = match interventions.patch_at(Site::Embeddings) {
-            Some(patch) => patch.clone(),
-            None => to_array(&embedded)?,
-        };
-    }
     let positions: Vec<u32> = (0..n_tokens as u32).collect();
     let mut tracer = Tracer { activations };
-    encoder.observe(embedded, interventions, &positions, &mut tracer)?;
+    if !tracer.activations.contains_key(&Site::Embeddings) {
+        encoder.observe(input, interventions, &positions, &mut tracer)?;
+        return Ok(tracer.activations);
+    }
+    let embedded = (input.embed)()?;
+    let shown = match interventions.patch_at(Site::Embeddings) {
+        Some(patch) => patch.clone(),
+        None => to_array(&embedded)?,
+    };
+    tracer.activations.insert(Site::Embeddings, shown);
+    encoder.observe(made(embedded)?, interventions, &positions, &mut tracer)?;
     Ok(tracer.activations)
 }
 
@@ -50,7 +54,7 @@ pub(crate) fn hidden_states(encoder: &Encoder, embedded: Tensor) -> Result<Vec<A
     let mut sites = vec![Site::Embeddings];
     sites.extend((0..encoder.n_layers()).map(|layer| Site::Hidden(Layer(layer))));
     // Sites are ordered as the model is, so their activations come out in order.
-    Ok(trace(encoder, embedded, &sites, &Interventions::none())?
+    Ok(trace(encoder, made(embedded)?, &sites, &Interventions::none())?
         .into_values()
         .collect())
 }
@@ -65,7 +69,7 @@ pub(crate) fn attention(encoder: &Encoder, embedded: Tensor) -> Result<Vec<Array
             .map(move |head| Site::Attention(Layer(layer), Head(head)))
     };
     let sites: Vec<Site> = layers.flat_map(of_layer).collect();
-    let maps: Vec<Array2<f32>> = trace(encoder, embedded, &sites, &Interventions::none())?
+    let maps: Vec<Array2<f32>> = trace(encoder, made(embedded)?, &sites, &Interventions::none())?
         .into_values()
         .collect();
     Ok(maps

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 
 use crate::cell_embeddings::Pooling;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Input};
 use crate::trace::{Activations, trace};
 use crate::{Error, Interventions, Site, TokenisedCell};
 
@@ -28,7 +28,7 @@ pub trait Transformer: Sync {
     }
 
     /// The activations at `sites` while the model reads a cell under `interventions`, by where they were read. Nothing is
-    /// computed beyond the last of them.
+    /// computed beyond the last of them, nor what is below a patched site alone.
     ///
     /// # Errors
     /// For a cell that the model cannot read; [`Error::NoSite`] for a place that it does not have; [`Error::PatchShape`]
@@ -39,11 +39,20 @@ pub trait Transformer: Sync {
         sites: &[Site],
         interventions: &Interventions,
     ) -> Result<Activations, Error> {
-        trace(self.encoder(), self.embed(cell)?, sites, interventions)
+        trace(self.encoder(), self.input(cell), sites, interventions)
     }
 
     #[doc(hidden)]
     fn encoder(&self) -> &Encoder;
+
+    /// A cell on its way into the first layer.
+    #[doc(hidden)]
+    fn input(&self, cell: &Self::Cell) -> Input<impl FnOnce() -> Result<Tensor, Error>> {
+        Input {
+            n_tokens: cell.as_ref().tokens.len(),
+            embed: || self.embed(cell),
+        }
+    }
 
     /// The input of the first layer, `[S, D]`.
     ///

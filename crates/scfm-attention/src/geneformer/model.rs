@@ -13,7 +13,7 @@ use ndarray::{Array2, Array3};
 
 use super::{Checkpoint, Config};
 use crate::cell_embeddings::Pooling;
-use crate::encoder::{Encoder, EncoderLayer};
+use crate::encoder::{Encoder, EncoderLayer, Input, rows_at};
 use crate::kernels::Norm;
 use crate::linear::{Linear, norm, to_array};
 use crate::product::product;
@@ -143,17 +143,14 @@ impl Geneformer {
             origin: self.origin.clone(),
         })?;
         interventions.check(self.n_layers(), self.n_heads())?;
-        let hidden = self.embed_tokens(0, tokens)?;
+        let embed = || self.embed_tokens(0, tokens);
         if positions.is_empty() {
+            embed()?;
             return Ok(Array2::zeros((0, self.config.vocab_size)));
         }
-        assert!(
-            positions.iter().all(|&p| (p as usize) < tokens.len()),
-            "positions lie within the cell's {} tokens",
-            tokens.len()
-        );
-        let hidden = self.encoder.forward(hidden, interventions)?;
-        let rows = hidden.index_select(&Tensor::new(positions, hidden.device())?, 0)?;
+        let n_tokens = tokens.len();
+        let hidden = self.encoder.forward(Input { n_tokens, embed }, interventions)?;
+        let rows = rows_at(&hidden, positions)?;
         let transformed = biased_relu(head.dense.product(&rows)?, &head.dense.bias)?;
         let transformed = normalised(transformed, &head.norm)?;
         to_array(&biased(product(&transformed, &self.words.t()?)?, &head.bias)?)

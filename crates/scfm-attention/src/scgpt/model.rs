@@ -17,7 +17,7 @@ use super::config::LAYER_NORM_EPS;
 use super::embedding::Embedding;
 use super::{Checkpoint, Config};
 use crate::cell_embeddings::Pooling;
-use crate::encoder::{Encoder, EncoderLayer};
+use crate::encoder::{Encoder, EncoderLayer, rows_at};
 use crate::linear::{Linear, norm};
 use crate::steps::{biased, biased_leaky_relu};
 use crate::{Device, Error, Interventions, Transformer, ValuedCell, Weights, trace};
@@ -105,7 +105,7 @@ impl ScGpt {
     /// # Errors
     /// As [`ScGpt::hidden_states`].
     pub fn cell_embedding(&self, cell: &ValuedCell) -> Result<Array1<f32>, Error> {
-        let hidden = self.encoder.forward(self.embed(cell)?, &Interventions::none())?;
+        let hidden = self.encoder.forward(self.input(cell), &Interventions::none())?;
         Ok(Array1::from_vec(hidden.get(0)?.to_vec1()?))
     }
 
@@ -114,16 +114,21 @@ impl ScGpt {
     /// # Errors
     /// As [`ScGpt::hidden_states`], and [`Error::NoDecoder`].
     pub fn expression(&self, cell: &ValuedCell) -> Result<Vec<f32>, Error> {
-        self.expression_under(cell, &Interventions::none())
+        let positions: Vec<u32> = (0..cell.tokens().len() as u32).collect();
+        self.expression_under(cell, &positions, &Interventions::none())
     }
 
-    /// The same while something is done to the model: a read-out that every intervention can reach.
+    /// The same at `positions` of a cell while something is done to the model: a read-out that every intervention can reach.
     ///
     /// # Errors
     /// As [`ScGpt::expression`], [`Error::NoSite`] and [`Error::PatchShape`].
+    ///
+    /// # Panics
+    /// When a position is not below the number of tokens.
     pub fn expression_under(
         &self,
         cell: &ValuedCell,
+        positions: &[u32],
         interventions: &Interventions,
     ) -> Result<Vec<f32>, Error> {
         let [first, second, last] = self.decoder.as_ref().map_err(|reason| Error::NoDecoder {
@@ -131,7 +136,12 @@ impl ScGpt {
             reason,
         })?;
         interventions.check(self.n_layers(), self.n_heads())?;
-        let mut hidden = self.encoder.forward(self.embed(cell)?, interventions)?;
+        if positions.is_empty() {
+            self.embed(cell)?;
+            return Ok(Vec::new());
+        }
+        let hidden = self.encoder.forward(self.input(cell), interventions)?;
+        let mut hidden = rows_at(&hidden, positions)?;
         for linear in [first, second] {
             hidden = biased_leaky_relu(linear.product(&hidden)?, &linear.bias, SLOPE)?;
         }
