@@ -47,10 +47,21 @@ pub fn read_edges<M: Transformer<Cell: Sync>>(
         .iter()
         .map(|done| match lowest_layer(done, layer.0) {
             Some(lowest) => shared_sites(done, lowest, model.n_heads()),
-            None => layer.0.checked_sub(1).map(|below| Site::Hidden(Layer(below))).into_iter().collect(),
+            None => layer
+                .0
+                .checked_sub(1)
+                .map(|below| Site::Hidden(Layer(below)))
+                .into_iter()
+                .collect(),
         })
         .collect();
-    let sites: Vec<Site> = shared.iter().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let sites: Vec<Site> = shared
+        .iter()
+        .flatten()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     for (index, cell) in cells.iter().enumerate() {
         let intact = model.trace(cell, &sites, &Interventions::none())?;
         let each = sums.par_iter_mut().zip(conditions).zip(&shared);

@@ -158,6 +158,7 @@ mod group_sums;
 mod header;
 mod interventions;
 mod kernels;
+mod layer;
 mod linear;
 mod mean_contexts;
 mod nulls;

@@ -6,8 +6,7 @@ use ndarray::Array2;
 use rand::RngExt;
 use scfm_attention::planted::{Planted, PlantedParams};
 use scfm_attention::{
-    AbsentPairs, AttentionSums, Error, Interventions, TokenPanel, TokenisedCell, Transformer, ValuedCell,
-    geneformer, scgpt,
+    AbsentPairs, AttentionSums, Error, TokenPanel, TokenisedCell, Transformer, ValuedCell, geneformer, scgpt,
 };
 use scfm_core::{EdgeMatrix, Head, Layer, Measure, ModelEdge, Orientation, Panel, Seeds};
 use scfm_stats::{auroc, spearman};

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use scfm_core::{Column, Table};
-use scfm_stats::{Alternative, Interval, binomial_test, holm, wilson};
+use scfm_stats::{Alternative, Interval, binomial_test, fisher_exact, holm, wilson};
 use serde::{Deserialize, Serialize};
 
 use crate::report::calibration_page;
@@ -39,7 +39,7 @@ pub struct CalibratedTest {
     pub level: f64,
     /// In the worlds where its null hypothesis holds.
     pub null: Option<Rejections>,
-    /// In the worlds where it does not, at growing strength; strengths are in percent of the stated one.
+    /// In the worlds where it does not, from the weakest to the stated strength.
     #[serde(default)]
     pub alternative: Vec<Rejections>,
 }
@@ -89,6 +89,23 @@ impl Rejections {
     /// The Wilson interval of that share at 95 %; none without a p-value.
     pub fn interval(&self) -> Option<Interval> {
         wilson(self.rejected, self.ran, 0.95).ok()
+    }
+
+    /// Share of all worlds of the kind in which the test rejected: where it has no value it finds nothing.
+    pub fn power(&self) -> f64 {
+        self.rejected as f64 / self.worlds() as f64
+    }
+
+    /// Worlds of the kind.
+    pub fn worlds(&self) -> u64 {
+        self.ran + self.undefined
+    }
+
+    /// p of so few rejections or fewer, were there as many in a world as in `weaker` ones: Fisher's exact test, one-sided.
+    fn p_below(&self, weaker: &Self) -> Option<f64> {
+        let row = |it: &Self| [it.rejected, it.worlds() - it.rejected];
+        let test = fisher_exact([row(self), row(weaker)]).ok()?;
+        Some(test.against(Alternative::Less).ok()?.p.p())
     }
 
     /// p of so many rejections or more, were they made at `level`: exact binomial, one-sided.
@@ -148,17 +165,24 @@ impl Calibration {
             .filter(|test| !descriptive.contains(test.id.as_str()))
             .filter_map(|test| Some((test, test.null.as_ref()?.p_above(test.level)?)))
             .unzip();
-        let corrected = holm(&p);
-        tests
-            .into_iter()
-            .zip(corrected)
-            .filter(|(_, p)| *p <= LEVEL)
-            .map(|(test, _)| test)
-            .collect()
+        significant(tests, &p)
     }
 
-    /// A row for each test and kind of world: `test, level, holds, world, strength, ran, rejected, undefined, rate, low, high`, where
-    /// `holds` says which hypothesis holds there, `H0` or `H1`.
+    /// The tests that find less where there is more to be found: whose [power](Rejections::power) is smaller at some strength than at
+    /// the next weaker one, by Holm's procedure over all such pairs.
+    pub fn falling_power(&self) -> Vec<&CalibratedTest> {
+        let steps = self.tests.iter().flat_map(|test| {
+            let pairs = test.alternative.windows(2);
+            pairs.filter_map(move |pair| Some((test, pair[1].p_below(&pair[0])?)))
+        });
+        let (tests, p): (Vec<&CalibratedTest>, Vec<f64>) = steps.unzip();
+        let mut falling = significant(tests, &p);
+        falling.dedup_by_key(|test| &test.id);
+        falling
+    }
+
+    /// A row for each test and kind of world: `test, level, holds, world, strength, ran, rejected, undefined, rate, low, high, power`,
+    /// where `holds` says which hypothesis holds there, `H0` or `H1`; power is that of worlds in which H1 does.
     pub fn to_table(&self) -> Table {
         let rows: Vec<(&CalibratedTest, &str, &Rejections)> = self
             .tests
@@ -185,6 +209,13 @@ impl Calibration {
             ("rate", number(Rejections::rate)),
             ("low", number(|it| it.interval().map_or(f64::NAN, |ci| ci.low))),
             ("high", number(|it| it.interval().map_or(f64::NAN, |ci| ci.high))),
+            (
+                "power",
+                Column::numbers(rows.iter().map(|row| match row.1 {
+                    "H1" => row.2.power(),
+                    _ => f64::NAN,
+                })),
+            ),
         ];
         columns
             .into_iter()
@@ -199,6 +230,15 @@ impl Calibration {
     pub fn render(&self) -> String {
         calibration_page(self).into_string()
     }
+}
+
+/// Those that Holm's procedure finds significant.
+fn significant<'a>(tests: Vec<&'a CalibratedTest>, p: &[f64]) -> Vec<&'a CalibratedTest> {
+    let of_each = tests.into_iter().zip(holm(p));
+    of_each
+        .filter(|(_, p)| *p <= LEVEL)
+        .map(|(test, _)| test)
+        .collect()
 }
 
 #[cfg(test)]
@@ -253,6 +293,27 @@ mod tests {
                 .len(),
             0
         );
+    }
+
+    #[test]
+    fn power_that_falls_is_named_and_what_has_no_value_finds_nothing() {
+        let mut trial = trial(&[(100, 5), (100, 5), (100, 5)]);
+        trial.tests[0].alternative = vec![rejections(100, 40), rejections(100, 60), rejections(100, 35)];
+        trial.tests[1].alternative = vec![rejections(100, 40), rejections(100, 39), rejections(100, 41)];
+        // Where it has a value it rejects, but that is in few worlds.
+        let rare = Rejections {
+            undefined: 90,
+            ..rejections(10, 10)
+        };
+        trial.tests[2].alternative = vec![rare.clone(), rejections(100, 30), rejections(100, 90)];
+        assert_eq!((rare.power(), rare.worlds()), (0.1, 100));
+        let falling: Vec<&str> = trial
+            .falling_power()
+            .iter()
+            .map(|test| test.id.as_str())
+            .collect();
+        assert_eq!(falling, ["perturbation-first/0"]);
+        assert!(Calibration::default().falling_power().is_empty());
     }
 
     #[test]

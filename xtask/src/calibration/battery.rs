@@ -7,21 +7,18 @@ use scfm_core::{Column, Orientation, Seeds, Table};
 use scfm_io::{Backend, ReadLimits};
 use scfm_report::{Kind, Thresholds, Verdict};
 
-use super::{World, worlds};
+use super::{Truth, World, worlds};
 use crate::analyses;
 use crate::commands::evaluate::{Order, prepare};
 use crate::conclusion::find;
 use crate::progress::Progress;
 
 /// Analyses that no world says anything of: simulations of their own, and effects of a transformer's parts, which do not add up
-/// with or without regulation. Those of cell states have worlds of their own in the crates that they come from.
-const LEFT_OUT: &[&str] = &[
-    "mediation-bias",
-    "scaling",
-    "cssi-synthetic",
-    "cssi-structured",
-    "cssi-attention",
-];
+/// with or without regulation.
+const LEFT_OUT: &[&str] = &["mediation-bias", "cssi-synthetic", "cssi-structured"];
+/// Those of numbers of cells and of cell states, which a planted model does not know: where attention says nothing they find
+/// nothing, elsewhere there is nothing that they should find.
+const OF_CELLS: &[&str] = &["scaling", "cssi-attention"];
 
 /// What a world came to, as it is stored: `test, outcome, reason, p, significant, effect, ci_low, ci_high`, a row for each test that
 /// has a p-value or a place in the family, for each criterion (`verdict/a`) and for the verdict.
@@ -34,8 +31,13 @@ pub fn evaluate(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
 
 fn carry_out(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
     let inputs = worlds::make(world, seeds, folder)?;
+    let of_cells = match world.truth {
+        Truth::NoSignal => &[][..],
+        _ => OF_CELLS,
+    };
+    let left_out = LEFT_OUT.iter().chain(of_cells).map(|id| format!("-{id}"));
     let order = Order {
-        chosen: analyses::select(&LEFT_OUT.iter().map(|id| format!("-{id}")).collect::<Vec<_>>())?,
+        chosen: analyses::select(&left_out.collect::<Vec<_>>())?,
         // What tests draw at random is drawn anew for each world.
         seed: seeds.root() + 1 + world.index as u64,
         orientation: Orientation::Query,

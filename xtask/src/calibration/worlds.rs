@@ -80,9 +80,9 @@ fn params(world: &World) -> WorldParams {
         network: NetworkParams {
             min_out_degree: 5,
             max_out_degree: 11,
-            // Genes have about as many regulators, or how much a gene varies would tell how often it responds.
-            in_degree_sd: 0.2,
-            unregulated: 0.1,
+            // All genes have about as many regulators, or how much a gene varies would tell how often it responds.
+            in_degree_sd: 0.1,
+            unregulated: 0.0,
             strength: (0.5, 0.7),
             state_specific: 0.0,
             ..NetworkParams::default()
@@ -112,7 +112,7 @@ fn params(world: &World) -> WorldParams {
             ..common
         },
         // What a regulator does is felt by its targets, and little by theirs. Factors have an activity of their own, which targets
-        // follow; programmes make genes vary that nothing regulates.
+        // follow; programmes make genes vary without regulation.
         Truth::Regulatory => WorldParams {
             network: NetworkParams {
                 strength: (0.45, 0.65),
@@ -132,7 +132,7 @@ fn screen_params() -> ScreenParams {
         n_control_guides: 4,
         n_perturbed_tfs: N_TFS,
         n_perturbed_others: N_OTHERS,
-        cells_per_guide: 24,
+        cells_per_guide: 36,
         depth: 2_500.0,
         stress: (0.05, 0.8),
         // What donors shift in a factor its targets follow, which control cells would show in every world.

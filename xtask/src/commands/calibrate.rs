@@ -46,7 +46,8 @@ pub fn run(args: &CalibrateArgs, progress: Progress) -> Result<()> {
 
     let bar = progress.bar("worlds", missing.len());
     let done = AtomicUsize::new(0);
-    missing.par_iter().try_for_each(|world| {
+    // One after the other, so that what an interrupted run leaves is the beginning.
+    missing.iter().par_bridge().try_for_each(|world| {
         let seeds = Seeds::new(args.seed);
         let Judged(table) = if args.keep {
             evaluate(world, seeds, &args.out.join("files").join(world.to_string()))?

@@ -13,8 +13,9 @@ use ndarray::{Array2, Array3};
 
 use super::{Checkpoint, Config};
 use crate::cell_embeddings::Pooling;
-use crate::encoder::{Encoder, EncoderLayer, Input, rows_at};
+use crate::encoder::{Encoder, Input};
 use crate::kernels::Norm;
+use crate::layer::{EncoderLayer, rows_at};
 use crate::linear::{Linear, norm, to_array};
 use crate::product::product;
 use crate::steps::{biased, biased_relu, normalised};

@@ -127,6 +127,7 @@ fn level(calibration: &Calibration) -> Markup {
 }
 
 fn power(calibration: &Calibration) -> Markup {
+    let falling = calibration.falling_power();
     let drawn: Vec<Curve<'_>> = DRAWN
         .iter()
         .filter_map(|id| calibration.test(id))
@@ -135,16 +136,26 @@ fn power(calibration: &Calibration) -> Markup {
             points: test
                 .alternative
                 .iter()
-                .filter(|it| it.ran > 0)
-                .map(|it| (f64::from(it.strength), it.rate()))
+                .map(|it| (f64::from(it.strength), it.power()))
                 .collect(),
         })
         .collect();
     html! {
         section id="power" {
             h2 { "Power" }
+            p {
+                @if falling.is_empty() {
+                    "No test finds less where more is planted, as far as can be told (Fisher's exact tests between neighbouring \
+                     strengths, Holm over all)."
+                } @else {
+                    (falling.len()) " tests find less where more is planted (Fisher's exact tests between neighbouring strengths, Holm \
+                     over all): "
+                    @for (i, test) in falling.iter().enumerate() { @if i > 0 { ", " } (test.id) }
+                    "."
+                }
+            }
             figure {
-                (PreEscaped(curves(&drawn, "strength of what is planted, %", "share rejected at 5 %").svg().to_owned()))
+                (PreEscaped(curves(&drawn, "strength of what is planted, %", "share of all worlds in which it rejects at 5 %").svg().to_owned()))
                 figcaption { "How often tests that the verdict rests on see what is there" }
             }
         }
