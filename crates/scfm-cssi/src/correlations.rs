@@ -1,6 +1,6 @@
 //! Spearman's correlations of candidate pairs over chosen cells.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use scfm_stats::mid_ranks;
 
@@ -43,6 +43,37 @@ pub fn correlations_by_stratum<T: Copy + Into<f64> + Sync>(
     Ok(result)
 }
 
+/// Correlation of each of `pairs` over cells that count by `weights`, `[cells]`: Pearson's, of ranks over all cells. Equal weights
+/// make it [`correlations`]; NaN where a gene is constant.
+///
+/// Ranks are of all cells, since ranks of cells that count in part have no common definition; over the cells of one state it
+/// differs from Spearman's by what ranking anew within the state does.
+///
+/// # Errors
+/// As [`correlations`]; [`Error::Length`] unless there is a weight for each cell, [`Error::OutOfRange`] for one that is
+/// negative or not finite.
+pub fn weighted_correlations<T: Copy + Into<f64> + Sync>(
+    expression: ArrayView2<'_, T>,
+    pairs: &[(usize, usize)],
+    weights: ArrayView1<'_, f64>,
+) -> Result<Vec<f64>, Error> {
+    same("weights of cells", expression.nrows(), weights.len())?;
+    if let Some(&value) = weights
+        .iter()
+        .find(|weight| !(weight.is_finite() && **weight >= 0.0))
+    {
+        return Err(Error::OutOfRange {
+            what: "weight of a cell",
+            value,
+            expected: "a finite number of at least 0",
+        });
+    }
+    let all: Vec<usize> = (0..expression.nrows()).collect();
+    Ok(PairRanks::of(expression, pairs, &all)?
+        .weighted(weights)
+        .correlations())
+}
+
 /// Ranks over some cells of the genes of some pairs, each gene once for each side of pairs that it stands on.
 pub(crate) struct PairRanks {
     /// `[genes, cells]`.
@@ -76,7 +107,6 @@ impl PairRanks {
             .map(|&(a, b)| (place_of_first[a], place_of_second[b]));
         let first = centred_ranks(expression, &first, cells)?;
         let second = centred_ranks(expression, &second, cells)?;
-        let norms = |ranks: &Array2<f64>| ranks.rows().into_iter().map(|row| row.dot(&row)).collect();
         Ok(Self {
             first_norms: norms(&first),
             second_norms: norms(&second),
@@ -84,6 +114,20 @@ impl PairRanks {
             second,
             places: places.collect(),
         })
+    }
+
+    /// Around weighted means and times the root of weights, so that products are weighted sums.
+    fn weighted(mut self, weights: ArrayView1<'_, f64>) -> Self {
+        let (total, roots) = (weights.sum(), weights.mapv(f64::sqrt));
+        for ranks in [&mut self.first, &mut self.second] {
+            for mut row in ranks.rows_mut() {
+                let mean = row.dot(&weights) / total;
+                row.zip_mut_with(&roots, |rank, root| *rank = (*rank - mean) * root);
+            }
+        }
+        self.first_norms = norms(&self.first);
+        self.second_norms = norms(&self.second);
+        self
     }
 
     pub(crate) fn n_cells(&self) -> usize {
@@ -112,6 +156,11 @@ impl PairRanks {
     }
 }
 
+/// Sums of squares of rows.
+fn norms(ranks: &Array2<f64>) -> Vec<f64> {
+    ranks.rows().into_iter().map(|row| row.dot(&row)).collect()
+}
+
 /// The distinct genes, ascending, and the place of each gene among them.
 fn distinct(genes: impl Iterator<Item = usize>, n_genes: usize) -> Result<(Vec<usize>, Vec<usize>), Error> {
     let mut used = vec![false; n_genes];
@@ -132,7 +181,7 @@ fn distinct(genes: impl Iterator<Item = usize>, n_genes: usize) -> Result<(Vec<u
 }
 
 /// Twice the mid-ranks over `cells` less their mean, `[genes, cells]`.
-fn centred_ranks<T: Copy + Into<f64> + Sync>(
+pub(crate) fn centred_ranks<T: Copy + Into<f64> + Sync>(
     expression: ArrayView2<'_, T>,
     genes: &[usize],
     cells: &[usize],
