@@ -69,16 +69,17 @@ fn rates(cells: &StateMixture, labels: &[usize], index: u64) -> Result<[f64; 6],
     let sizes = Array2::from_shape_fn(within.dim(), |(stratum, _)| sizes[stratum] as f64);
     let closed = closed_form_p(within.view(), sizes.view())?;
 
-    let (z, errors) = fisher_z(within.view(), sizes.view());
+    let z = fisher_z(within.view(), sizes.view());
     let nulls: Vec<f64> = (0..truth.len())
         .filter(|&pair| !truth[pair])
         .map(|pair| {
-            z.column(pair)
+            z.values
+                .column(pair)
                 .iter()
                 .fold(0.0_f64, |largest, z| largest.max(z.abs()))
         })
         .collect();
-    let expected = expected_largest(&errors.column(0).to_vec());
+    let expected = expected_largest(&z.standard_errors.column(0).to_vec());
     let permuted = Discoveries::at(LEVEL, &permuted, &truth)?;
     let closed = Discoveries::at(LEVEL, &closed, &truth)?;
     Ok([

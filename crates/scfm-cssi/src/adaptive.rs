@@ -1,6 +1,6 @@
 //! One score for each edge from its estimates in all strata, by a mixture of what edges can be.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array, ArrayView, ArrayView2, Axis, Dimension, Ix1, Ix2};
 
 use crate::aggregate::same;
 use crate::error::Error;
@@ -16,98 +16,186 @@ const ENOUGH: f64 = 1e-7;
 /// What the model with effects of single strata has more than the one without: their share and their scale.
 const EXTRA_PARAMETERS: f64 = 2.0;
 
+/// Estimates of effects, 0 where there is none, each normal with its standard error. NaN where nothing was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimates<D: Dimension> {
+    /// The estimates.
+    pub values: Array<f64, D>,
+    /// Their standard errors, of the same shape.
+    pub standard_errors: Array<f64, D>,
+}
+
+/// What strata are to edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrataModel {
+    /// Nothing: edges are scored over all cells.
+    Pooled,
+    /// Strata shift the means of genes, which correlates them over all cells; within strata each edge has one effect.
+    Shared,
+    /// Effects differ between strata.
+    Specific,
+}
+
 /// Scores of edges that use strata as far as the data show that strata matter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adaptive {
     /// Logarithm of the odds of an effect to none that the estimates of each edge speak for, up to the same constant for all.
-    /// NaN for an edge without estimates.
+    /// NaN for an edge without estimates in what the model looks at.
     pub scores: Vec<f64>,
-    /// Probability that each edge has no effect in any stratum; its local false discovery rate.
+    /// Probability that each edge has no effect; its local false discovery rate.
     pub null_probability: Vec<f64>,
-    /// Probability that effects differ between strata at all.
+    /// The model that scores are of.
+    pub model: StrataModel,
+    /// Probability that effects differ between strata.
+    pub effects_differ: f64,
+    /// Probability that strata matter at all: that effects differ or means are shifted.
     pub strata_matter: f64,
-    /// Of the edges, the shares that the mixture gives to no effect, to one effect in all strata, to an effect in one
+    /// Of the edges, the shares that the model gives to no effect, to one effect in all strata, to an effect in one
     /// stratum, and to effects of their own in all strata.
     pub shares: [f64; 4],
 }
 
-/// Brings estimates of edges within strata, `[strata, edges]`, to one score for each edge. An estimate is 0 where there is no
-/// effect, and normal with its standard error; NaN where the edge was not seen in a stratum.
+/// Brings estimates of edges over all cells, `[edges]`, and within strata, `[strata, edges]`, to one score for each edge.
 ///
-/// Two models are fitted to all edges. In the first an edge has no effect, or the same effect in all strata; scores then
-/// order edges as the precision-weighted mean does. In the second it may also have an effect in one stratum only, or
-/// effects of its own in all. Effects are normal around 0 with variances on a grid, and the shares of all components are
-/// fitted by expectation and maximisation (the patterns of mash, Urbut et al. 2019, Nature Genetics 51, 187). The two are
-/// averaged with the weights that their likelihoods give them, the second paying for two parameters more
-/// (Schwarz 1978). So where strata carry nothing, the score is that of the mean; where they do, an edge of a single
-/// stratum keeps the weight of its estimate there, against a maximum over strata that no noise of small strata has
-/// inflated.
+/// One of three models of all edges gives the scores, as the evidence decides that strata give by themselves:
+///
+/// - [`StrataModel::Specific`] where effects differ between strata. An edge has no effect, the same in all strata, one in a
+///   single stratum, or effects of its own in all. Effects are normal around 0 with variances on a grid, and the
+///   shares of all components are fitted by expectation and maximisation (the patterns of mash, Urbut et al. 2019,
+///   Nature Genetics 51, 187). So an edge of a single stratum keeps the weight of its estimate there, against a
+///   maximum over strata that no noise of small strata has inflated.
+/// - [`StrataModel::Shared`] where they do not differ but `shift_evidence`, the logarithm of the odds that strata shift
+///   the means of genes (the sum of [`mean_shifts`](crate::mean_shifts)), is above 0: scores order edges as the
+///   precision-weighted mean over strata does.
+/// - [`StrataModel::Pooled`] where neither is seen: scores order edges exactly as the sizes of pooled estimates do.
+///
+/// The likelihoods of the first two, the first paying for two parameters more (Schwarz 1978), say whether effects differ.
+/// Both kinds of evidence ask for more than significance, as the Bayesian information criterion does: clusters of cells that are
+/// of nothing but the co-expression of genes shift the means of other genes a little, and to look within them
+/// takes away from the very edges that are looked for.
+///
+/// The model that is likelier is taken, not an average: over draws of the benchmark averages recovered as much, and moved
+/// scores where strata are of nothing.
 ///
 /// # Errors
 /// [`Error::Length`] for unlike shapes; [`Error::OutOfRange`] for a standard error that is not finite and positive where
-/// there is an estimate, for infinite estimates, and without any estimate.
+/// there is an estimate, for infinite estimates, without any estimate within strata or over all cells, and for evidence that
+/// is NaN.
 pub fn adaptive(
-    estimates: ArrayView2<'_, f64>,
-    standard_errors: ArrayView2<'_, f64>,
+    pooled: &Estimates<Ix1>,
+    within: &Estimates<Ix2>,
+    shift_evidence: f64,
 ) -> Result<Adaptive, Error> {
-    let edges = edges(estimates, standard_errors)?;
-    let scales = scales(&edges)?;
-    let seen: Vec<usize> = (0..edges.len()).filter(|&edge| !edges[edge].is_empty()).collect();
-    let components: Vec<Vec<f64>> = seen
-        .iter()
-        .map(|&edge| log_factors(&edges[edge], &scales))
-        .collect();
+    same("pooled estimates", within.values.ncols(), pooled.values.len())?;
+    if shift_evidence.is_nan() {
+        return Err(Error::OutOfRange {
+            what: "evidence for shifts",
+            value: shift_evidence,
+            expected: "a number",
+        });
+    }
+    let of_all = [&pooled.values, &pooled.standard_errors].map(|of| of.view().insert_axis(Axis(0)));
+    let over_all = Edges::of(of_all[0], of_all[1])?;
+    let in_strata = Edges::of(within.values.view(), within.standard_errors.view())?;
 
-    let shared = Fit::of(&components, 1 + scales.len());
-    let specific = Fit::of(&components, 1 + 3 * scales.len());
-    let price = EXTRA_PARAMETERS / 2.0 * (seen.len() as f64).ln();
-    let strata_matter = 1.0 / (1.0 + (shared.log_likelihood - specific.log_likelihood + price).exp());
+    let shared = Fit::of(&in_strata.components, in_strata.up_to(1));
+    let specific = Fit::of(&in_strata.components, in_strata.up_to(3));
+    let price = EXTRA_PARAMETERS / 2.0 * (in_strata.seen.len() as f64).ln();
+    let effects_differ = probability(specific.log_likelihood - shared.log_likelihood - price);
+    let shifted = probability(shift_evidence);
 
+    let (model, fit, edges) = if effects_differ > 0.5 {
+        (StrataModel::Specific, specific, in_strata)
+    } else if shifted > 0.5 {
+        (StrataModel::Shared, shared, in_strata)
+    } else {
+        let fit = Fit::of(&over_all.components, over_all.up_to(1));
+        (StrataModel::Pooled, fit, over_all)
+    };
     let mut result = Adaptive {
-        scores: vec![f64::NAN; edges.len()],
-        null_probability: vec![f64::NAN; edges.len()],
-        strata_matter,
+        scores: vec![f64::NAN; edges.n],
+        null_probability: vec![f64::NAN; edges.n],
+        model,
+        effects_differ,
+        strata_matter: 1.0 - (1.0 - effects_differ) * (1.0 - shifted),
         shares: [0.0; 4],
     };
-    for (edge, factors) in seen.into_iter().zip(&components) {
-        let mean = |of: &dyn Fn(&Fit) -> f64| {
-            log_sum(&[
-                (1.0 - strata_matter).ln() + of(&shared),
-                strata_matter.ln() + of(&specific),
-            ])
-        };
-        result.scores[edge] = mean(&|fit| fit.log_odds(factors));
-        result.null_probability[edge] = mean(&|fit| fit.log_null_probability(factors)).exp();
+    for (&edge, factors) in edges.seen.iter().zip(&edges.components) {
+        result.scores[edge] = fit.log_odds(factors);
+        result.null_probability[edge] = fit.log_null_probability(factors).exp();
     }
-    for (fit, weight) in [(&shared, 1.0 - strata_matter), (&specific, strata_matter)] {
-        for (component, share) in fit.shares.iter().enumerate() {
-            let kind = if component == 0 {
-                0
-            } else {
-                1 + (component - 1) / scales.len()
-            };
-            result.shares[kind] += weight * share;
-        }
+    for (component, share) in fit.shares.iter().enumerate() {
+        let kind = match component {
+            0 => 0,
+            _ => 1 + (component - 1) / edges.n_scales,
+        };
+        result.shares[kind] += share;
     }
     Ok(result)
 }
 
-/// Fisher's z of correlations over strata of `sizes` cells, both `[strata, pairs]`, and their standard errors, 1 / √(n − 3):
-/// NaN for fewer than four cells.
-pub fn fisher_z(correlations: ArrayView2<'_, f64>, sizes: ArrayView2<'_, f64>) -> (Array2<f64>, Array2<f64>) {
+/// Of the logarithm of odds.
+fn probability(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
+}
+
+/// Fisher's z of correlations over `sizes` cells, of the same shape, with their standard errors, 1 / √(n − 3): NaN for
+/// fewer than four cells.
+///
+/// # Panics
+/// For unlike shapes.
+pub fn fisher_z<D: Dimension>(
+    correlations: ArrayView<'_, f64, D>,
+    sizes: ArrayView<'_, f64, D>,
+) -> Estimates<D> {
     // A correlation of 1 has no z; this one is as far from 0 as ranks of a thousand cells can be told from it.
     const LARGEST: f64 = 1.0 - 1e-6;
-    let z = ndarray::Zip::from(correlations).and(sizes).map_collect(|r, &n| {
-        if n > 3.0 {
-            r.clamp(-LARGEST, LARGEST).atanh()
-        } else {
-            f64::NAN
-        }
-    });
-    (
-        z,
-        sizes.mapv(|n| if n > 3.0 { 1.0 / (n - 3.0).sqrt() } else { f64::NAN }),
-    )
+    let values = ndarray::Zip::from(correlations)
+        .and(sizes.view())
+        .map_collect(|r, &n| {
+            if n > 3.0 {
+                r.clamp(-LARGEST, LARGEST).atanh()
+            } else {
+                f64::NAN
+            }
+        });
+    Estimates {
+        values,
+        standard_errors: sizes.mapv(|n| if n > 3.0 { 1.0 / (n - 3.0).sqrt() } else { f64::NAN }),
+    }
+}
+
+/// What each edge's estimates say of effects of all kinds and sizes.
+struct Edges {
+    /// Number of edges, seen or not.
+    n: usize,
+    /// Those with an estimate.
+    seen: Vec<usize>,
+    n_scales: usize,
+    /// As [`log_factors`], for each that was seen.
+    components: Vec<Vec<f64>>,
+}
+
+impl Edges {
+    fn of(estimates: ArrayView2<'_, f64>, errors: ArrayView2<'_, f64>) -> Result<Self, Error> {
+        let edges = edges(estimates, errors)?;
+        let scales = scales(&edges)?;
+        let seen: Vec<usize> = (0..edges.len()).filter(|&edge| !edges[edge].is_empty()).collect();
+        Ok(Self {
+            n: edges.len(),
+            components: seen
+                .iter()
+                .map(|&edge| log_factors(&edges[edge], &scales))
+                .collect(),
+            n_scales: scales.len(),
+            seen,
+        })
+    }
+
+    /// The number of components: none, and the first kinds of effects.
+    fn up_to(&self, n_kinds: usize) -> usize {
+        1 + n_kinds * self.n_scales
+    }
 }
 
 /// An estimate and the square of its standard error.

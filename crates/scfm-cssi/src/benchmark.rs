@@ -1,17 +1,20 @@
 //! What each way to use states recovers of the edges of simulated cells, whose edges are known.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use std::collections::BTreeSet;
+
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rand::Rng;
 use scfm_core::Seeds;
 use scfm_synth::{MixtureParams, StateMixture, published};
 
-use crate::adaptive::{adaptive, fisher_z};
+use crate::adaptive::{StrataModel, adaptive, fisher_z};
 use crate::aggregate::Aggregator;
 use crate::correlations::{correlations, correlations_by_stratum};
-use crate::cross_fit::{CrossFit, cross_fitted};
+use crate::cross_fit::{CrossFit, CrossFitted, cross_fitted, cross_fitted_soft};
 use crate::error::Error;
 use crate::kmeans::k_means;
 use crate::recovery::{Measure, f1_at};
+use crate::shifts::mean_shifts;
 use crate::strata::Strata;
 
 /// Starts of k-means, as published.
@@ -39,6 +42,8 @@ pub struct Recovered {
     pub aggregated: [Recovery; 8],
     /// By [`adaptive`] scores.
     pub adaptive: Recovery,
+    /// [`Adaptive::model`](crate::Adaptive::model).
+    pub model: StrataModel,
     /// [`Adaptive::strata_matter`](crate::Adaptive::strata_matter).
     pub strata_matter: f64,
 }
@@ -59,7 +64,10 @@ impl Recovered {
         let correlations = correlations_by_stratum(mixture.expression.view(), &mixture.pairs, &strata)?;
         let sizes = strata.sizes();
         let sizes = Array2::from_shape_fn(correlations.dim(), |(stratum, _)| sizes[stratum] as f64);
-        Self::of(mixture, correlations.view(), sizes.view())
+        let genes: BTreeSet<usize> = mixture.pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
+        let genes: Vec<usize> = genes.into_iter().collect();
+        let shifts = mean_shifts(mixture.expression.view(), &genes, &strata)?;
+        Self::of(mixture, correlations.view(), sizes.view(), shifts.iter().sum())
     }
 
     /// From states that `find_states` finds without the genes of each pair, of which there are `n_folds` parts, as [`cross_fitted`]
@@ -73,24 +81,36 @@ impl Recovered {
         find_states: impl Fn(&[usize]) -> Result<Vec<usize>, Error> + Sync,
         rng: &mut impl Rng,
     ) -> Result<Self, Error> {
-        let params = CrossFit {
-            n_folds,
-            min_cells: MIN_CELLS,
-        };
-        let fitted = cross_fitted(
-            mixture.expression.view(),
-            &mixture.pairs,
-            params,
-            find_states,
-            rng,
-        )?;
-        Self::of(mixture, fitted.correlations.view(), fitted.sizes.view())
+        let (expression, pairs) = (mixture.expression.view(), &mixture.pairs);
+        let fitted = cross_fitted(expression, pairs, parts(n_folds), find_states, rng)?;
+        Self::of_cross_fitted(mixture, &fitted)
+    }
+
+    /// The same over cells that belong to states in part, as [`cross_fitted_soft`] does.
+    ///
+    /// # Errors
+    /// As [`cross_fitted_soft`].
+    pub fn cross_fitted_soft(
+        mixture: &StateMixture,
+        n_folds: usize,
+        find_memberships: impl Fn(&[usize]) -> Result<Array2<f64>, Error> + Sync,
+        rng: &mut impl Rng,
+    ) -> Result<Self, Error> {
+        let (expression, pairs) = (mixture.expression.view(), &mixture.pairs);
+        let fitted = cross_fitted_soft(expression, pairs, parts(n_folds), find_memberships, rng)?;
+        Self::of_cross_fitted(mixture, &fitted)
+    }
+
+    fn of_cross_fitted(mixture: &StateMixture, fitted: &CrossFitted) -> Result<Self, Error> {
+        let (correlations, sizes) = (fitted.correlations.view(), fitted.sizes.view());
+        Self::of(mixture, correlations, sizes, fitted.shift_evidence)
     }
 
     fn of(
         mixture: &StateMixture,
         within: ArrayView2<'_, f64>,
         sizes: ArrayView2<'_, f64>,
+        shift_evidence: f64,
     ) -> Result<Self, Error> {
         let truth = mixture.truth();
         let n_edges = truth.iter().filter(|&&is_edge| is_edge).count();
@@ -103,20 +123,29 @@ impl Recovered {
         let n_cells = mixture.states.len();
         let all: Vec<usize> = (0..n_cells).collect();
         let pooled = correlations(mixture.expression.view(), &mixture.pairs, &all)?;
+        let everywhere = vec![n_cells as f64; pooled.len()];
+        let of_pooled = fisher_z(ArrayView1::from(&pooled), ArrayView1::from(&everywhere));
         let pooled: Vec<f64> = pooled.into_iter().map(f64::abs).collect();
         let absolute = within.mapv(f64::abs);
         let mut aggregated = [Recovery { f1: 0.0, auroc: 0.0 }; 8];
         for (slot, aggregator) in aggregated.iter_mut().zip(Aggregator::ALL) {
             *slot = judge(&aggregator.apply_sized(absolute.view(), sizes, n_cells, &pooled)?)?;
         }
-        let (z, errors) = fisher_z(within, sizes);
-        let fitted = adaptive(z.view(), errors.view())?;
+        let fitted = adaptive(&of_pooled, &fisher_z(within, sizes), shift_evidence)?;
         Ok(Self {
             pooled: judge(&pooled)?,
             aggregated,
             adaptive: judge(&fitted.scores)?,
+            model: fitted.model,
             strata_matter: fitted.strata_matter,
         })
+    }
+}
+
+fn parts(n_folds: usize) -> CrossFit {
+    CrossFit {
+        n_folds,
+        min_cells: MIN_CELLS,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which pairs are correlated within any stratum, at a given false discovery rate.
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::ArrayView2;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
@@ -83,8 +83,8 @@ pub fn closed_form_p(
     sizes: ArrayView2<'_, f64>,
 ) -> Result<Vec<f64>, Error> {
     same("sizes of strata", correlations.len(), sizes.len())?;
-    let (z, errors) = crate::adaptive::fisher_z(correlations, sizes);
-    let columns = z.axis_iter(Axis(1)).zip(errors.axis_iter(Axis(1)));
+    let z = crate::adaptive::fisher_z(correlations, sizes);
+    let columns = z.values.columns().into_iter().zip(z.standard_errors.columns());
     Ok(columns
         .map(|(z, errors)| {
             let largest = z.iter().fold(f64::NAN, |largest, z| largest.max(z.abs()));

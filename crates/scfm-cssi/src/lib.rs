@@ -5,7 +5,10 @@
 //! pair by a published [`Aggregator`] or by [`adaptive`], which uses strata as far as the data show that they matter:
 //!
 //! ```
-//! use scfm_cssi::{Aggregator, Strata, adaptive, correlations, correlations_by_stratum, fisher_z};
+//! use ndarray::{Array1, Array2};
+//! use scfm_cssi::{
+//!     Aggregator, Strata, StrataModel, adaptive, correlations, correlations_by_stratum, fisher_z, mean_shifts,
+//! };
 //! use scfm_synth::{MixtureParams, published};
 //!
 //! // The published cells of six states.
@@ -15,17 +18,22 @@
 //! let within = correlations_by_stratum(expression, pairs, &strata)?;
 //!
 //! let all: Vec<usize> = (0..strata.n_cells()).collect();
-//! let pooled: Vec<f64> = correlations(expression, pairs, &all)?.into_iter().map(f64::abs).collect();
-//! let largest = Aggregator::Max.apply(within.mapv(f64::abs).view(), &strata, &pooled)?;
+//! let pooled = correlations(expression, pairs, &all)?;
+//! let absolute: Vec<f64> = pooled.iter().map(|r| r.abs()).collect();
+//! let largest = Aggregator::Max.apply(within.mapv(f64::abs).view(), &strata, &absolute)?;
 //!
-//! let sizes = ndarray::Array2::from_elem(within.dim(), 100.0);
-//! let (z, errors) = fisher_z(within.view(), sizes.view());
-//! let found = adaptive(z.view(), errors.view())?;
-//! assert!(found.strata_matter > 0.99);
+//! let pooled_z = fisher_z(Array1::from(pooled).view(), Array1::from_elem(pairs.len(), 600.0).view());
+//! let z = fisher_z(within.view(), Array2::from_elem(within.dim(), 100.0).view());
+//! let genes: Vec<usize> = (0..expression.ncols()).collect();
+//! let shifts: f64 = mean_shifts(expression, &genes, &strata)?.iter().sum();
+//! let found = adaptive(&pooled_z, &z, shifts)?;
+//! // The states differ in correlations, not in means.
+//! assert_eq!(found.model, StrataModel::Specific);
+//! assert!(shifts < 0.0);
 //!
 //! let auroc = |scores: &[f64]| scfm_stats::auroc(scores, &cells.truth());
-//! assert!(auroc(&largest)? > auroc(&pooled)? + 0.05);
-//! assert!(auroc(&found.scores)? > auroc(&pooled)? + 0.05);
+//! assert!(auroc(&largest)? > auroc(&absolute)? + 0.05);
+//! assert!(auroc(&found.scores)? > auroc(&absolute)? + 0.05);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -77,10 +85,10 @@ mod shrinkage;
 mod states;
 mod strata;
 
-pub use adaptive::{Adaptive, adaptive, fisher_z};
+pub use adaptive::{Adaptive, Estimates, StrataModel, adaptive, fisher_z};
 pub use aggregate::Aggregator;
 pub use correlations::{correlations, correlations_by_stratum, weighted_correlations};
-pub use cross_fit::{CrossFit, CrossFitted, cross_fitted};
+pub use cross_fit::{CrossFit, CrossFitted, cross_fitted, cross_fitted_soft};
 pub use edge_fdr::{Discoveries, closed_form_p, permutation_p};
 pub use error::Error;
 pub use gaussians::{likeliest, memberships};

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use scfm_cssi::{
-    Aggregator, Communities, Covariance, Error, Graph, Measure, Scanned, Strata, correlations,
-    correlations_by_stratum, expected_largest, f1_at, k_means, leiden, nearest_neighbours, random_labels,
-    shuffled_labels,
+    Aggregator, Communities, Covariance, Error, Estimates, Graph, Measure, Scanned, Strata, StrataModel,
+    adaptive, correlations, correlations_by_stratum, expected_largest, f1_at, k_means, leiden, mean_shifts,
+    nearest_neighbours, random_labels, shuffled_labels, weighted_correlations,
 };
 
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
@@ -91,6 +91,74 @@ proptest! {
         prop_assert_eq!(&correlations(expression.view(), &pairs, &order).unwrap(), &before);
         let scaled = expression.mapv(|x| (3.0 * x).exp());
         prop_assert_eq!(correlations(scaled.view(), &pairs, &cells).unwrap(), before);
+    }
+
+    #[test]
+    fn weighted_correlations_are_those_of_the_definition(n in 3usize..40, levels in 1u8..30, seed: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let expression = Array2::from_shape_simple_fn((n, 3), || f64::from(rng.random_range(0..=levels)));
+        let weights = Array1::from_shape_simple_fn(n, || rng.random::<f64>());
+        let pairs = [(0, 1), (2, 1), (0, 2)];
+        let found = weighted_correlations(expression.view(), &pairs, weights.view()).unwrap();
+        let mean = |x: &Array1<f64>| x.dot(&weights) / weights.sum();
+        let ranks: Vec<Array1<f64>> = expression
+            .columns()
+            .into_iter()
+            .map(|column| Array1::from(scfm_stats::mid_ranks(&column.to_vec()).unwrap()))
+            .map(|ranks| &ranks - mean(&ranks))
+            .collect();
+        for ((a, b), r) in pairs.into_iter().zip(&found) {
+            let product = |a: usize, b: usize| mean(&(&ranks[a] * &ranks[b]));
+            let expected = product(a, b) / (product(a, a) * product(b, b)).sqrt();
+            prop_assert!((r - expected).abs() < 1e-9 || r.is_nan(), "{r} {expected}");
+        }
+        let cells: Vec<usize> = (0..n).collect();
+        let unweighted = correlations(expression.view(), &pairs, &cells).unwrap();
+        let equal = weighted_correlations(expression.view(), &pairs, Array1::from_elem(n, 0.3).view()).unwrap();
+        for (a, b) in equal.iter().zip(&unweighted) {
+            prop_assert!((a - b).abs() < 1e-12 || (a.is_nan() && b.is_nan()));
+        }
+    }
+
+    #[test]
+    fn shifts_do_not_see_names_of_strata_nor_scales(n in 8usize..60, seed: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let expression = cloud(n, 2, seed);
+        let labels = random_labels(n, 3, &mut rng);
+        let of = |expression: &Array2<f64>, labels: &[usize]| {
+            mean_shifts(expression.view(), &[0, 1], &Strata::new(labels, 1).unwrap()).unwrap()
+        };
+        let before = of(&expression, &labels);
+        let renamed: Vec<usize> = labels.iter().map(|label| 9 - label).collect();
+        let after = of(&expression.mapv(|x| (2.0 * x).exp()), &renamed);
+        for (a, b) in before.iter().zip(&after) {
+            prop_assert!((a - b).abs() < 1e-9, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn scores_are_ordered_as_their_model_says(n_strata in 1usize..6, seed: u64, shift_evidence in -9.0..9.0f64) {
+        let values = 0.15 * cloud(n_strata, 40, seed);
+        let standard_errors = Array2::from_elem(values.dim(), 0.1);
+        // Over all cells other estimates than within strata, as where strata shift means.
+        let pooled = Estimates {
+            values: 0.2 * cloud(40, 1, !seed).remove_axis(Axis(1)),
+            standard_errors: Array1::from_elem(40, 0.05),
+        };
+        let means = values.mean_axis(Axis(0)).unwrap();
+        let within = Estimates { values, standard_errors };
+        let found = adaptive(&pooled, &within, shift_evidence).unwrap();
+        let by = match found.model {
+            StrataModel::Pooled => &pooled.values,
+            StrataModel::Shared => &means,
+            StrataModel::Specific => return Ok(()),
+        };
+        prop_assert_eq!(found.model == StrataModel::Shared, shift_evidence > 0.0);
+        let mut order: Vec<usize> = (0..40).collect();
+        order.sort_by(|&a, &b| by[a].abs().total_cmp(&by[b].abs()));
+        for neighbours in order.windows(2) {
+            prop_assert!(found.scores[neighbours[0]] <= found.scores[neighbours[1]]);
+        }
     }
 
     #[test]
