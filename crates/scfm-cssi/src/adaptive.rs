@@ -65,14 +65,11 @@ pub struct Adaptive {
 ///   Nature Genetics 51, 187). So an edge of a single stratum keeps the weight of its estimate there, against a
 ///   maximum over strata that no noise of small strata has inflated.
 /// - [`StrataModel::Shared`] where they do not differ but `shift_evidence`, the logarithm of the odds that strata shift
-///   the means of genes (the sum of [`mean_shifts`](crate::mean_shifts)), is above 0: scores order edges as the
-///   precision-weighted mean over strata does.
+///   the means of genes ([`Shift::evidence`](crate::Shift::evidence) of the sum over genes), is above 0: scores order edges
+///   as the precision-weighted mean over strata does.
 /// - [`StrataModel::Pooled`] where neither is seen: scores order edges exactly as the sizes of pooled estimates do.
 ///
 /// The likelihoods of the first two, the first paying for two parameters more (Schwarz 1978), say whether effects differ.
-/// Both kinds of evidence ask for more than significance, as the Bayesian information criterion does: clusters of cells that are
-/// of nothing but the co-expression of genes shift the means of other genes a little, and to look within them
-/// takes away from the very edges that are looked for.
 ///
 /// The model that is likelier is taken, not an average: over draws of the benchmark averages recovered as much, and moved
 /// scores where strata are of nothing.

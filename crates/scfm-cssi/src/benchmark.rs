@@ -14,7 +14,7 @@ use crate::cross_fit::{CrossFit, CrossFitted, cross_fitted, cross_fitted_soft};
 use crate::error::Error;
 use crate::kmeans::k_means;
 use crate::recovery::{Measure, f1_at};
-use crate::shifts::mean_shifts;
+use crate::shifts::{Shift, mean_shifts};
 use crate::strata::Strata;
 
 /// Starts of k-means, as published.
@@ -66,8 +66,10 @@ impl Recovered {
         let sizes = Array2::from_shape_fn(correlations.dim(), |(stratum, _)| sizes[stratum] as f64);
         let genes: BTreeSet<usize> = mixture.pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
         let genes: Vec<usize> = genes.into_iter().collect();
-        let shifts = mean_shifts(mixture.expression.view(), &genes, &strata)?;
-        Self::of(mixture, correlations.view(), sizes.view(), shifts.iter().sum())
+        let by: Vec<usize> = (0..mixture.expression.ncols()).collect();
+        let shifts = mean_shifts(mixture.expression.view(), &genes, &by, &strata)?;
+        let shift: Shift = shifts.into_iter().sum();
+        Self::of(mixture, correlations.view(), sizes.view(), shift)
     }
 
     /// From states that `find_states` finds without the genes of each pair, of which there are `n_folds` parts, as [`cross_fitted`]
@@ -103,14 +105,14 @@ impl Recovered {
 
     fn of_cross_fitted(mixture: &StateMixture, fitted: &CrossFitted) -> Result<Self, Error> {
         let (correlations, sizes) = (fitted.correlations.view(), fitted.sizes.view());
-        Self::of(mixture, correlations, sizes, fitted.shift_evidence)
+        Self::of(mixture, correlations, sizes, fitted.shift)
     }
 
     fn of(
         mixture: &StateMixture,
         within: ArrayView2<'_, f64>,
         sizes: ArrayView2<'_, f64>,
-        shift_evidence: f64,
+        shift: Shift,
     ) -> Result<Self, Error> {
         let truth = mixture.truth();
         let n_edges = truth.iter().filter(|&&is_edge| is_edge).count();
@@ -131,7 +133,7 @@ impl Recovered {
         for (slot, aggregator) in aggregated.iter_mut().zip(Aggregator::ALL) {
             *slot = judge(&aggregator.apply_sized(absolute.view(), sizes, n_cells, &pooled)?)?;
         }
-        let fitted = adaptive(&of_pooled, &fisher_z(within, sizes), shift_evidence)?;
+        let fitted = adaptive(&of_pooled, &fisher_z(within, sizes), shift.evidence())?;
         Ok(Self {
             pooled: judge(&pooled)?,
             aggregated,

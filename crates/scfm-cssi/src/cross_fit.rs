@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::correlations::{correlations, weighted_correlations};
 use crate::error::Error;
 use crate::gaussians::likeliest;
-use crate::shifts::mean_shifts;
+use crate::shifts::{Shift, mean_shifts};
 use crate::strata::Strata;
 
 /// How states are kept apart from the genes that are judged in them.
@@ -39,9 +39,9 @@ pub struct CrossFitted {
     pub correlations: Array2<f64>,
     /// Numbers of cells, `[strata, pairs]`; 0 where there is no stratum.
     pub sizes: Array2<f64>,
-    /// Logarithm of the odds that strata shift the means of genes they were found without: [`mean_shifts`], the mean over the
-    /// searches that a gene was left out of, summed over the genes of pairs.
-    pub shift_evidence: f64,
+    /// Whether strata shift the means of genes they were found without: [`mean_shifts`], the mean over the searches that a gene
+    /// was left out of, summed over the genes of pairs.
+    pub shift: Shift,
     /// How often states were looked for.
     pub n_searches: usize,
 }
@@ -53,7 +53,7 @@ pub struct CrossFitted {
 /// what two genes say is to condition on both. In the published simulations states do not differ in means, so that clusters are
 /// of nothing but the genes themselves, and correlations within clusters find fewer edges than those over all cells.
 /// Without the genes of a pair, clusters that are of nothing are random with respect to it, but for genes that are
-/// co-expressed with it.
+/// co-expressed with it, of which [`CrossFitted::shift`] warns.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for fewer than three parts, which would leave nothing to find states by;
@@ -72,7 +72,7 @@ pub fn cross_fitted<T: Copy + Into<f64> + Sync>(
                 .map(|stratum| correlations(expression, pairs, strata.cells(stratum)))
                 .collect::<Result<_, _>>()?,
             sizes: strata.sizes().into_iter().map(|size| size as f64).collect(),
-            shifts: shifts(expression, pairs, &strata)?,
+            shifts: shifts(expression, pairs, genes, &strata)?,
         })
     })
 }
@@ -98,7 +98,7 @@ pub fn cross_fitted_soft<T: Copy + Into<f64> + Sync>(
         let mut within = Within {
             sizes: Vec::new(),
             correlations: Vec::new(),
-            shifts: shifts(expression, pairs, &strata)?,
+            shifts: shifts(expression, pairs, genes, &strata)?,
         };
         for weights in belongs.columns() {
             let size = weights.sum().powi(2) / weights.dot(&weights);
@@ -120,17 +120,18 @@ struct Within {
     /// `[strata][pairs]`.
     correlations: Vec<Vec<f64>>,
     /// Genes of the pairs, and the evidence for their shifts.
-    shifts: Vec<(usize, f64)>,
+    shifts: Vec<(usize, Shift)>,
 }
 
 fn shifts<T: Copy + Into<f64> + Sync>(
     expression: ArrayView2<'_, T>,
     pairs: &[(usize, usize)],
+    by: &[usize],
     strata: &Strata,
-) -> Result<Vec<(usize, f64)>, Error> {
+) -> Result<Vec<(usize, Shift)>, Error> {
     let genes: BTreeSet<usize> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
     let genes: Vec<usize> = genes.into_iter().collect();
-    let shifts = mean_shifts(expression, &genes, strata)?;
+    let shifts = mean_shifts(expression, &genes, by, strata)?;
     Ok(genes.into_iter().zip(shifts).collect())
 }
 
@@ -180,10 +181,10 @@ fn over_parts(
     let mut result = CrossFitted {
         correlations: Array2::from_elem(shape, f64::NAN),
         sizes: Array2::zeros(shape),
-        shift_evidence: 0.0,
+        shift: Shift::default(),
         n_searches: searches.len(),
     };
-    let mut by_gene = BTreeMap::<usize, (f64, f64)>::new();
+    let mut by_gene = BTreeMap::<usize, (Shift, f64)>::new();
     for (members, within) in searches {
         for (stratum, (&size, values)) in within.sizes.iter().zip(&within.correlations).enumerate() {
             for (&pair, &value) in members.iter().zip(values) {
@@ -197,7 +198,7 @@ fn over_parts(
             *n += 1.0;
         }
     }
-    result.shift_evidence = by_gene.into_values().map(|(sum, n)| sum / n).sum();
+    result.shift = by_gene.into_values().map(|(sum, n)| sum / n).sum();
     Ok(result)
 }
 

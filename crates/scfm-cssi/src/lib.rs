@@ -7,7 +7,7 @@
 //! ```
 //! use ndarray::{Array1, Array2};
 //! use scfm_cssi::{
-//!     Aggregator, Strata, StrataModel, adaptive, correlations, correlations_by_stratum, fisher_z, mean_shifts,
+//!     Aggregator, Shift, Strata, StrataModel, adaptive, correlations, correlations_by_stratum, fisher_z, mean_shifts,
 //! };
 //! use scfm_synth::{MixtureParams, published};
 //!
@@ -25,11 +25,11 @@
 //! let pooled_z = fisher_z(Array1::from(pooled).view(), Array1::from_elem(pairs.len(), 600.0).view());
 //! let z = fisher_z(within.view(), Array2::from_elem(within.dim(), 100.0).view());
 //! let genes: Vec<usize> = (0..expression.ncols()).collect();
-//! let shifts: f64 = mean_shifts(expression, &genes, &strata)?.iter().sum();
-//! let found = adaptive(&pooled_z, &z, shifts)?;
+//! let shifts: Shift = mean_shifts(expression, &genes, &genes, &strata)?.into_iter().sum();
+//! let found = adaptive(&pooled_z, &z, shifts.evidence())?;
 //! // The states differ in correlations, not in means.
 //! assert_eq!(found.model, StrataModel::Specific);
-//! assert!(shifts < 0.0);
+//! assert!(shifts.evidence() < 0.0);
 //!
 //! let auroc = |scores: &[f64]| scfm_stats::auroc(scores, &cells.truth());
 //! assert!(auroc(&largest)? > auroc(&absolute)? + 0.05);
@@ -99,7 +99,7 @@ pub use leiden::{Communities, Partition, Scanned, leiden};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use pca::{Components, Covariance};
 pub use recovery::{HeldOut, Measure, Part, best_first, f1_at, hits_at, split_half};
-pub use shifts::mean_shifts;
+pub use shifts::{Shift, mean_shifts};
 pub use shrinkage::shrunken;
 pub use states::{StateParams, StateSearch};
 pub use strata::{Strata, random_labels, shuffled_labels};

@@ -250,6 +250,36 @@ fn edges_that_all_states_share_are_found_behind_shifts_of_means() {
 }
 
 #[test]
+fn clusters_cut_out_of_co_expression_are_no_states() {
+    // One state, in which half of the pairs are edges; clusters shift the means of all genes all the same.
+    let params = MixtureParams {
+        shared: 60,
+        private: 0,
+        strength: 0.3,
+        ..MixtureParams::new(1, 400)
+    };
+    let separation = Separation {
+        markers: 0.0,
+        ..Separation::default()
+    };
+    for index in 0..6 {
+        let mixture = StateMixture::identifiable(&params, separation, Seeds::new(8), index).unwrap();
+        let stream = |purpose| Seeds::new(8).stream("test", purpose, index);
+        let find = |genes: &[usize]| clusters(&mixture, genes, 4, &mut stream("k-means"));
+        let (expression, pairs) = (mixture.expression.view(), &mixture.pairs);
+        let fitted =
+            cross_fitted(expression, pairs, CrossFit::default(), find, &mut stream("parts")).unwrap();
+        assert!(
+            fitted.shift.steps > 0.0 && fitted.shift.evidence() < -50.0,
+            "{:?}",
+            fitted.shift
+        );
+        let found = Recovered::cross_fitted(&mixture, 10, find, &mut stream("parts")).unwrap();
+        assert_eq!(found.adaptive, found.pooled);
+    }
+}
+
+#[test]
 fn cells_that_belong_to_one_state_wholly_are_as_labelled_ones() {
     let params = MixtureParams::new(3, 60);
     let mixture = StateMixture::identifiable(&params, Separation::default(), Seeds::new(6), 0).unwrap();
