@@ -55,6 +55,8 @@
 //! ```
 //!
 //! States found from the very genes that are then judged within them distort what is judged; [`cross_fitted`] finds them without.
+//! Clusters can be cut out of any cells: [`mean_shifts`] tells states from co-expression, and [`adaptive`] scores edges over all
+//! cells where nothing speaks for strata. [`memberships`] refines clusters, or lets cells belong to several ([`cross_fitted_soft`]).
 //! `examples/where_cssi_pays.rs` compares all of this on cells whose edges are known. [`permutation_p`] and [`closed_form_p`] say
 //! which pairs are correlated in any stratum, [`expected_largest`] by how much a maximum over strata flatters, and [`split_half`]
 //! whether a variant that was chosen holds on what it was not chosen on.

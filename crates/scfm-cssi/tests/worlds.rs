@@ -7,8 +7,8 @@ use scfm_core::Seeds;
 use scfm_cssi::benchmark::{PublishedRow, Recovered, clusters};
 use scfm_cssi::{
     Aggregator, CrossFit, Discoveries, Error, Estimates, StateParams, StateSearch, Strata, StrataModel,
-    adaptive, closed_form_p, correlations_by_stratum, cross_fitted, fisher_z, likeliest, memberships,
-    permutation_p, shuffled_labels,
+    adaptive, closed_form_p, correlations_by_stratum, cross_fitted, cross_fitted_soft, fisher_z, likeliest,
+    memberships, permutation_p, shuffled_labels,
 };
 use scfm_synth::{MixtureParams, Separation, StateMixture};
 
@@ -295,6 +295,38 @@ fn cells_that_belong_to_one_state_wholly_are_as_labelled_ones() {
     let flat = Array2::from_elem((180, 3), 1.0 / 3.0);
     let soft = Recovered::cross_fitted_soft(&mixture, 5, |_| Ok(flat.clone()), &mut rng()).unwrap();
     assert_eq!((soft.model, soft.adaptive), (StrataModel::Pooled, soft.pooled));
+}
+
+#[test]
+fn threads_change_no_bit_of_strata_and_scores() {
+    let params = MixtureParams::new(3, 60);
+    let mixture = StateMixture::identifiable(&params, Separation::default(), Seeds::new(9), 0).unwrap();
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let (expression, pairs) = (mixture.expression.view(), &mixture.pairs);
+            let find = |genes: &[usize]| {
+                let labels = clusters(&mixture, genes, 3, &mut ChaCha8Rng::seed_from_u64(1))?;
+                memberships(mixture.expression.select(Axis(1), genes).view(), &labels)
+            };
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            let found = cross_fitted_soft(expression, pairs, CrossFit::default(), find, &mut rng).unwrap();
+            let z = fisher_z(found.correlations.view(), found.sizes.view());
+            let pooled = Estimates {
+                values: z.values.row(0).to_owned(),
+                standard_errors: z.standard_errors.row(0).to_owned(),
+            };
+            let scores = adaptive(&pooled, &z, found.shift.evidence()).unwrap().scores;
+            (
+                found.shift,
+                scores.into_iter().map(f64::to_bits).collect::<Vec<_>>(),
+            )
+        })
+    };
+    assert_eq!(on(1), on(3));
 }
 
 #[test]
