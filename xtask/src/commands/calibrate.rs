@@ -166,4 +166,14 @@ fn print(calibration: &Calibration) {
             test.id, null.rejected, null.ran, null.world
         );
     }
+    let falling = calibration.falling_power();
+    println!("{} tests find less where more is planted", falling.len());
+    for test in falling {
+        let found: Vec<String> = test
+            .alternative
+            .iter()
+            .map(|it| format!("{} of {} at {} %", it.rejected, it.worlds(), it.strength))
+            .collect();
+        println!("  {}: {}", test.id, found.join(", "));
+    }
 }
