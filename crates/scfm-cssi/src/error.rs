@@ -1,3 +1,5 @@
+use ndarray::ArrayView2;
+
 /// What can be wrong with the input of a stratified analysis.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,4 +65,17 @@ pub enum Error {
     /// Bad input to a statistic, or one without a value on this input.
     #[error(transparent)]
     Stats(#[from] scfm_stats::Error),
+}
+
+/// Refuses places of cells that are none.
+pub(crate) fn finite_points(points: ArrayView2<'_, f64>) -> Result<(), Error> {
+    match points.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some(((row, column), &value)) => Err(Error::NotFinite {
+            what: "point",
+            row,
+            column,
+            value,
+        }),
+    }
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::aggregate::same;
-use crate::error::Error;
+use crate::error::{Error, finite_points};
 
 /// Rounds of expectation and maximisation at most, and the gain in log-likelihood per cell below which they end.
 const MAX_ROUNDS: usize = 100;
@@ -22,14 +22,7 @@ const ENOUGH: f64 = 1e-3;
 pub fn memberships(points: ArrayView2<'_, f64>, labels: &[usize]) -> Result<Array2<f64>, Error> {
     let (n, n_dimensions) = points.dim();
     same("labels of cells", n, labels.len())?;
-    if let Some(((row, column), &value)) = points.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        return Err(Error::NotFinite {
-            what: "point",
-            row,
-            column,
-            value,
-        });
-    }
+    finite_points(points)?;
     let mut distinct = labels.to_vec();
     distinct.sort_unstable();
     distinct.dedup();

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, finite_points};
 
 /// Rounds of Lloyd's algorithm at most; it stops when no cell changes its cluster.
 const MAX_ROUNDS: usize = 300;
@@ -32,14 +32,7 @@ pub fn k_means(
             expected: "1 up to the number of cells",
         });
     }
-    if let Some(((row, column), &value)) = points.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        return Err(Error::NotFinite {
-            what: "point",
-            row,
-            column,
-            value,
-        });
-    }
+    finite_points(points)?;
     let points = points.as_standard_layout();
     (0..n_starts)
         .map(|_| {
