@@ -6,7 +6,7 @@ use scfm_attention::{AttentionSums, Interventions, Site, TokenPanel, Transformer
 use scfm_core::{Layer, Measure, ModelEdge, Orientation};
 
 use crate::Error;
-use crate::intact::{going_on, lowest_layer, shared_sites};
+use crate::intact::{going_on, input_site, lowest_layer, shared_sites};
 
 /// The attention of one layer between the genes of two panels, while something is done to the model: sums over cells for
 /// each of the conditions, in their order.
@@ -47,21 +47,11 @@ pub fn read_edges<M: Transformer<Cell: Sync>>(
         .iter()
         .map(|done| match lowest_layer(done, layer.0) {
             Some(lowest) => shared_sites(done, lowest, model.n_heads()),
-            None => layer
-                .0
-                .checked_sub(1)
-                .map(|below| Site::Hidden(Layer(below)))
-                .into_iter()
-                .collect(),
+            None => vec![input_site(layer.0)],
         })
         .collect();
-    let sites: Vec<Site> = shared
-        .iter()
-        .flatten()
-        .copied()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let sites: BTreeSet<Site> = shared.iter().flatten().copied().collect();
+    let sites: Vec<Site> = sites.into_iter().collect();
     for (index, cell) in cells.iter().enumerate() {
         let intact = model.trace(cell, &sites, &Interventions::none())?;
         let each = sums.par_iter_mut().zip(conditions).zip(&shared);

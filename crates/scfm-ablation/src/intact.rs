@@ -10,13 +10,18 @@ pub(crate) fn lowest_layer(done: &Interventions, n_layers: usize) -> Option<usiz
     (0..n_layers).find(|&layer| done.reaches(Layer(layer + 1)))
 }
 
+/// What goes into a layer.
+pub(crate) fn input_site(layer: usize) -> Site {
+    match layer.checked_sub(1) {
+        Some(below) => Site::Hidden(Layer(below)),
+        None => Site::Embeddings,
+    }
+}
+
 /// Where a model in which nothing is done below layer `lowest` does what the intact one does: what goes into that layer, and
 /// what its heads gather there that are left alone.
 pub(crate) fn shared_sites(done: &Interventions, lowest: usize, n_heads: usize) -> Vec<Site> {
-    let input = match lowest.checked_sub(1) {
-        Some(below) => Site::Hidden(Layer(below)),
-        None => Site::Embeddings,
-    };
+    let input = input_site(lowest);
     if done.alters(input) {
         return Vec::new();
     }

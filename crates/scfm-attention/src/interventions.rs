@@ -69,8 +69,8 @@ impl Interventions {
     /// of its tokens. Scales of the same part multiply what is put there; probabilities put in the place of a head's are
     /// what it gathers by, before any [`uniform_attention`](Self::uniform_attention).
     ///
-    /// A patched [`Site::Hidden`] makes all layers up to it needless, and they are not computed unless they are looked at. Nor is
-    /// the attention of a layer in which the context of each head is patched or multiplied by 0.
+    /// A patched [`Site::Hidden`] makes all layers up to it and the embeddings needless, and they are not computed unless they are
+    /// looked at. Nor is the attention of a head whose context is patched or multiplied by 0.
     #[must_use]
     pub fn patch(mut self, site: Site, activations: Array2<f32>) -> Self {
         self.patches.insert(site, activations);

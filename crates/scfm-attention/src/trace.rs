@@ -31,7 +31,9 @@ pub(crate) fn trace(
             Site::Context(..) => width / n_heads,
             Site::Embeddings | Site::Mlp(_) | Site::Hidden(_) => width,
         };
-        activations.insert(site, Array2::zeros((n_tokens, columns)));
+        activations
+            .entry(site)
+            .or_insert_with(|| Array2::zeros((n_tokens, columns)));
     }
     let positions: Vec<u32> = (0..n_tokens as u32).collect();
     let mut tracer = Tracer { activations };

@@ -1,7 +1,5 @@
 //! What each way to use states recovers of the edges of simulated cells, whose edges are known.
 
-use std::collections::BTreeSet;
-
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rand::Rng;
 use scfm_core::Seeds;
@@ -14,7 +12,7 @@ use crate::cross_fit::{CrossFit, CrossFitted, cross_fitted, cross_fitted_soft};
 use crate::error::Error;
 use crate::kmeans::k_means;
 use crate::recovery::{Measure, f1_at};
-use crate::shifts::{Shift, mean_shifts};
+use crate::shifts::{Shift, shifts_of_pairs};
 use crate::strata::Strata;
 
 /// Starts of k-means, as published.
@@ -64,11 +62,9 @@ impl Recovered {
         let correlations = correlations_by_stratum(mixture.expression.view(), &mixture.pairs, &strata)?;
         let sizes = strata.sizes();
         let sizes = Array2::from_shape_fn(correlations.dim(), |(stratum, _)| sizes[stratum] as f64);
-        let genes: BTreeSet<usize> = mixture.pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
-        let genes: Vec<usize> = genes.into_iter().collect();
         let by: Vec<usize> = (0..mixture.expression.ncols()).collect();
-        let shifts = mean_shifts(mixture.expression.view(), &genes, &by, &strata)?;
-        let shift: Shift = shifts.into_iter().sum();
+        let shifts = shifts_of_pairs(mixture.expression.view(), &mixture.pairs, &by, &strata)?;
+        let shift: Shift = shifts.into_iter().map(|(_, shift)| shift).sum();
         Self::of(mixture, correlations.view(), sizes.view(), shift)
     }
 

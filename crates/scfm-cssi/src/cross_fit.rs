@@ -1,6 +1,6 @@
 //! Correlations within states that were found without the genes whose correlation is taken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayView2};
 use rand::{Rng, RngExt};
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::correlations::{correlations, weighted_correlations};
 use crate::error::Error;
 use crate::gaussians::likeliest;
-use crate::shifts::{Shift, mean_shifts};
+use crate::shifts::{Shift, shifts_of_pairs};
 use crate::strata::Strata;
 
 /// How states are kept apart from the genes that are judged in them.
@@ -39,7 +39,7 @@ pub struct CrossFitted {
     pub correlations: Array2<f64>,
     /// Numbers of cells, `[strata, pairs]`; 0 where there is no stratum.
     pub sizes: Array2<f64>,
-    /// Whether strata shift the means of genes they were found without: [`mean_shifts`], the mean over the searches that a gene
+    /// Whether strata shift the means of genes they were found without: [`mean_shifts`](crate::mean_shifts), the mean over the searches that a gene
     /// was left out of, summed over the genes of pairs.
     pub shift: Shift,
     /// How often states were looked for.
@@ -57,7 +57,7 @@ pub struct CrossFitted {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for fewer than three parts, which would leave nothing to find states by;
-/// [`Error::NoStrata`]; as [`correlations`] and [`mean_shifts`], and those of `find_states`.
+/// [`Error::NoStrata`]; as [`correlations`] and [`mean_shifts`](crate::mean_shifts), and those of `find_states`.
 pub fn cross_fitted<T: Copy + Into<f64> + Sync>(
     expression: ArrayView2<'_, T>,
     pairs: &[(usize, usize)],
@@ -72,7 +72,7 @@ pub fn cross_fitted<T: Copy + Into<f64> + Sync>(
                 .map(|stratum| correlations(expression, pairs, strata.cells(stratum)))
                 .collect::<Result<_, _>>()?,
             sizes: strata.sizes().into_iter().map(|size| size as f64).collect(),
-            shifts: shifts(expression, pairs, genes, &strata)?,
+            shifts: shifts_of_pairs(expression, pairs, genes, &strata)?,
         })
     })
 }
@@ -98,7 +98,7 @@ pub fn cross_fitted_soft<T: Copy + Into<f64> + Sync>(
         let mut within = Within {
             sizes: Vec::new(),
             correlations: Vec::new(),
-            shifts: shifts(expression, pairs, genes, &strata)?,
+            shifts: shifts_of_pairs(expression, pairs, genes, &strata)?,
         };
         for weights in belongs.columns() {
             let size = weights.sum().powi(2) / weights.dot(&weights);
@@ -121,18 +121,6 @@ struct Within {
     correlations: Vec<Vec<f64>>,
     /// Genes of the pairs, and the evidence for their shifts.
     shifts: Vec<(usize, Shift)>,
-}
-
-fn shifts<T: Copy + Into<f64> + Sync>(
-    expression: ArrayView2<'_, T>,
-    pairs: &[(usize, usize)],
-    by: &[usize],
-    strata: &Strata,
-) -> Result<Vec<(usize, Shift)>, Error> {
-    let genes: BTreeSet<usize> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
-    let genes: Vec<usize> = genes.into_iter().collect();
-    let shifts = mean_shifts(expression, &genes, by, strata)?;
-    Ok(genes.into_iter().zip(shifts).collect())
 }
 
 /// `search`, given the genes to find states by and the pairs that share them, for all pairs.

@@ -1,5 +1,6 @@
 //! Whether strata of cells are states, or pieces of what genes do together.
 
+use std::collections::BTreeSet;
 use std::ops::{Add, AddAssign, Div};
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
@@ -140,6 +141,19 @@ pub fn mean_shifts<T: Copy + Into<f64> + Sync>(
             }
         })
         .collect())
+}
+
+/// [`mean_shifts`] of the genes of pairs, each with its gene, ascending.
+pub(crate) fn shifts_of_pairs<T: Copy + Into<f64> + Sync>(
+    expression: ArrayView2<'_, T>,
+    pairs: &[(usize, usize)],
+    by: &[usize],
+    strata: &Strata,
+) -> Result<Vec<(usize, Shift)>, Error> {
+    let genes: BTreeSet<usize> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
+    let genes: Vec<usize> = genes.into_iter().collect();
+    let shifts = mean_shifts(expression, &genes, by, strata)?;
+    Ok(genes.into_iter().zip(shifts).collect())
 }
 
 /// Means of `ranks`, `[genes, cells]`, over consecutive strata of the given sizes: `[genes, strata]`.

@@ -2,7 +2,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::page::head;
 use super::tables::data_table;
-use crate::{Calibration, Curve, Effect, curves, forest};
+use crate::{CalibratedTest, Calibration, Curve, Effect, curves, forest};
 
 /// Tests that say each criterion of the verdict, whose power is drawn.
 const DRAWN: [&str; 7] = [
@@ -86,6 +86,12 @@ fn verdicts(calibration: &Calibration) -> Markup {
     }
 }
 
+/// Names of tests in a row.
+fn ids(tests: &[&CalibratedTest]) -> String {
+    let ids: Vec<&str> = tests.iter().map(|test| test.id.as_str()).collect();
+    ids.join(", ")
+}
+
 fn level(calibration: &Calibration) -> Markup {
     let above = calibration.above_level();
     let effects: Vec<Effect> = calibration
@@ -114,8 +120,7 @@ fn level(calibration: &Calibration) -> Markup {
                      binomial tests, Holm over all tests)."
                 } @else {
                     (above.len()) " tests reject more often than their level (exact binomial tests, Holm over all tests): "
-                    @for (i, test) in above.iter().enumerate() { @if i > 0 { ", " } (test.id) }
-                    "."
+                    (ids(&above)) "."
                 }
             }
             figure {
@@ -150,8 +155,7 @@ fn power(calibration: &Calibration) -> Markup {
                 } @else {
                     (falling.len()) " tests find less where more is planted (Fisher's exact tests between neighbouring strengths, Holm \
                      over all): "
-                    @for (i, test) in falling.iter().enumerate() { @if i > 0 { ", " } (test.id) }
-                    "."
+                    (ids(&falling)) "."
                 }
             }
             figure {
