@@ -49,6 +49,25 @@ pub struct CrossedAuroc {
     pub test: TestResult,
 }
 
+impl CrossedAuroc {
+    /// A difference of mean AUROCs as that between one case and the average of a sample of draws, whose own mean AUROCs are
+    /// `draws`, tested by [`Estimate::against_draws`].
+    ///
+    /// # Errors
+    /// Its errors, [`Undefined::NoVariance`].
+    pub fn against_draws(&self, draws: &[f64]) -> Result<TestResult, Error> {
+        Estimate::of_aurocs(self.mean, self.standard_error, self.df)
+            .against_draws(draws)?
+            .test(
+                "crossed t test of the mean AUROC difference against random draws",
+                "the mean AUROC difference",
+                EffectKind::DeltaAuroc,
+                self.per_row.len(),
+                "rows",
+            )
+    }
+}
+
 /// Tests whether the mean AUROC over rows is 0.5, two-sided.
 ///
 /// [`CrossedAuroc`] says why the variance is what it is. O(rows · columns · log columns).

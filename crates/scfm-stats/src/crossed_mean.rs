@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use crate::crossed::CrossedLimits;
 use crate::error::{Error, Undefined};
 use crate::result::{EffectKind, TestResult};
-use crate::student::{Estimate, Moments};
+use crate::student::Estimate;
 
 /// Mean over rows of each row's mean over its members, with a standard error that holds in both directions.
 ///
@@ -158,44 +158,20 @@ pub fn crossed_mean(
 }
 
 impl CrossedMean {
-    /// The same mean as the difference between one case and the average of a sample of draws: is the case another draw?
-    ///
-    /// `draws` are the values that the draws have themselves, in the unit of the mean. The null is that the case is a draw
-    /// like them, so what varies is the case as well as their average: `s² (1 + 1/D)` is added to the variance of the mean,
-    /// degrees of freedom after Satterthwaite (Crawford and Howell 1998, doi:10.1076/clin.12.4.482.7241, of single cases).
-    /// Rows and columns alone would call any set of heads different from any other, as sets do differ.
+    /// The same mean as the difference between one case and the average of a sample of draws, tested by
+    /// [`Estimate::against_draws`].
     ///
     /// # Errors
-    /// [`Undefined::TooFew`] below two draws, [`Undefined::NoVariance`]; [`Error::NotFinite`].
+    /// Its errors, [`Undefined::NoVariance`].
     pub fn against_draws(&self, draws: &[f64]) -> Result<TestResult, Error> {
-        if let Some(row) = draws.iter().position(|draw| !draw.is_finite()) {
-            return Err(Error::NotFinite { what: "draw", row });
-        }
-        let moments = Moments::of(draws);
-        if moments.n < 2 {
-            return Err(Undefined::TooFew {
-                what: "draws",
-                n: moments.n,
-                needed: 2,
-            }
-            .into());
-        }
-        let of_draws = moments.variance * (1.0 + 1.0 / moments.n as f64);
-        let of_mean = self.standard_error.powi(2);
-        let variance = of_draws + of_mean;
-        // Shares instead of squares of variances, which underflow for tiny values.
-        let (a, b) = if variance > 0.0 {
-            (of_draws / variance, of_mean / variance)
-        } else {
-            (0.5, 0.5)
-        };
-        let df = 1.0 / (a * a / (moments.n as f64 - 1.0) + b * b / self.df);
-        Estimate::new(self.mean, variance.sqrt(), df)?.test(
-            "crossed t test against random draws",
-            "the mean",
-            EffectKind::MeanDifference,
-            self.per_row.len(),
-            "rows",
-        )
+        Estimate::new(self.mean, self.standard_error, self.df)?
+            .against_draws(draws)?
+            .test(
+                "crossed t test against random draws",
+                "the mean",
+                EffectKind::MeanDifference,
+                self.per_row.len(),
+                "rows",
+            )
     }
 }

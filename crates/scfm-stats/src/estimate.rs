@@ -126,6 +126,52 @@ impl Estimate {
         Self::new(value, variance.sqrt(), 1.0 / inverse_df)
     }
 
+    /// The same value as the difference between one case and the average of a sample of draws: is the case another draw?
+    ///
+    /// `draws` are the values that the draws have themselves, in the unit of the estimate. The null is that the case is a
+    /// draw like them, so what varies is the case as well as their average: `s² (1 + 1/D)` is added to the variance,
+    /// degrees of freedom after Satterthwaite (Crawford and Howell 1998, doi:10.1076/clin.12.4.482.7241, of single cases).
+    /// A standard error that knows of rows and columns alone would call any draw different from any other, as draws do
+    /// differ.
+    ///
+    /// ```
+    /// use scfm_stats::Estimate;
+    ///
+    /// let ahead = Estimate::new(0.02, 0.005, 38.0)?;
+    /// let alike = ahead.against_draws(&[0.61, 0.612, 0.609])?;
+    /// let apart = ahead.against_draws(&[0.58, 0.64, 0.61])?;
+    /// assert!(alike.t()? > 3.0 && apart.t()? < 1.0);
+    /// # Ok::<(), scfm_stats::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Undefined::TooFew`] below two draws; [`Error::NotFinite`].
+    pub fn against_draws(self, draws: &[f64]) -> Result<Self, Error> {
+        if let Some(row) = draws.iter().position(|draw| !draw.is_finite()) {
+            return Err(Error::NotFinite { what: "draw", row });
+        }
+        let moments = Moments::of(draws);
+        if moments.n < 2 {
+            return Err(Undefined::TooFew {
+                what: "draws",
+                n: moments.n,
+                needed: 2,
+            }
+            .into());
+        }
+        let of_draws = moments.variance * (1.0 + 1.0 / moments.n as f64);
+        let own = self.standard_error.powi(2);
+        let variance = of_draws + own;
+        // Shares instead of squares of variances, which underflow for tiny values.
+        let (a, b) = if variance > 0.0 {
+            (of_draws / variance, own / variance)
+        } else {
+            (0.5, 0.5)
+        };
+        let df = 1.0 / (a * a / (moments.n as f64 - 1.0) + b * b / self.df);
+        Self::new(self.value, variance.sqrt(), df)
+    }
+
     /// An estimate made of AUROCs: what is below 1e-12 is rounding, not data.
     pub(crate) fn of_aurocs(value: f64, standard_error: f64, df: f64) -> Self {
         let exact_zero = |value: f64| if value.abs() < 1e-12 { 0.0 } else { value };

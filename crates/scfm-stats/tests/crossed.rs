@@ -319,6 +319,23 @@ fn permutations_that_empty_a_row_leave_it_out() {
 }
 
 #[test]
+fn a_difference_from_draws_is_as_sure_as_the_draws_agree() {
+    let draw = draw(60, 200, 12);
+    let [a, b] = [draw.scores[0].view(), draw.scores[1].view()];
+    let difference = crossed_difference(a, b, draw.labels(), &ANY).unwrap();
+    let alike = difference.against_draws(&[0.6, 0.6, 0.6]).unwrap();
+    assert_eq!(alike.effect, difference.test.effect);
+    assert!((alike.p.p() - difference.test.p.p()).abs() < ROUNDING);
+    let apart = difference.against_draws(&[0.6, 0.5, 0.7]).unwrap();
+    assert!((apart.statistic * (0.01f64 * (4.0 / 3.0)).sqrt()).abs() < apart.effect.abs());
+    assert!(apart.ci.unwrap().high > alike.ci.unwrap().high && apart.p > alike.p);
+    assert!(matches!(
+        difference.against_draws(&[0.6]),
+        Err(Error::Undefined(Undefined::TooFew { .. }))
+    ));
+}
+
+#[test]
 fn two_way_bootstrap_is_at_least_as_wide_as_the_crossed_interval() {
     let draw = draw(60, 200, 9);
     let [a, b] = [draw.scores[0].view(), draw.scores[1].view()];
