@@ -4,11 +4,12 @@
 //! ```text
 //! cargo run --release -p scfm-cssi --example where_cssi_pays -- 20 > where_cssi_pays.csv
 //! cargo run --release -p scfm-cssi --example where_cssi_pays -- 60 lost > where_strata_are_nothing.csv
+//! cargo run --release -p scfm-cssi --example where_cssi_pays -- 10 blood > blood.csv
 //! ```
 //!
 //! Writes CSV: a row for each kind of cells, strata and score; means over the given number of draws with their standard
 //! errors, and the mean difference from pooling in the same draws with its own; for adaptive scores also in what share of draws
-//! strata were used. With `lost`, only the cells whose states cannot be found. The same numbers on every run.
+//! strata were used. With `lost`, only the cells whose states cannot be found, and the simulated blood; with `blood`, that alone. The same numbers on every run.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -34,10 +35,19 @@ const AGGREGATORS: [Aggregator; 4] = [
 fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
     let n_draws = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(20);
-    let only_lost = arguments.next().is_some_and(|which| which == "lost");
+    let only = arguments.next().unwrap_or_default();
     println!(
         "cells,states,cells_per_state,marker_shift,pair_shift,strata,score,f1,f1_se,auroc,auroc_se,auroc_gain,auroc_gain_se,strata_used"
     );
+    if only != "blood" {
+        mixtures(n_draws, only == "lost")?;
+    }
+    let draw = |seed: u64| Ok(published::pbmc(42 + seed as u32).mixture);
+    report("blood,8,375,0,0", 8, n_draws, draw)
+}
+
+/// Cells of few states in equal parts; those alone whose states cannot be found, or all.
+fn mixtures(n_draws: u64, only_lost: bool) -> Result<(), Error> {
     for (n_states, cells) in SCALING {
         let params = MixtureParams::new(n_states, cells);
         let draw = |seed: u64| Ok(published::mixture(&params, 100 * seed as u32 + n_states as u32)?);
@@ -99,8 +109,7 @@ fn main() -> Result<(), Error> {
         };
         report(&format!("one state {strength},1,400,0,0"), 4, n_draws, draw)?;
     }
-    let draw = |seed: u64| Ok(published::pbmc(42 + seed as u32).mixture);
-    report("blood,8,375,0,0", 8, n_draws, draw)
+    Ok(())
 }
 
 /// The strata of one draw and what is recovered by them.
