@@ -174,6 +174,8 @@ pub struct Parameters {
     pub folds: usize,
     /// Ways of dealing genes into folds over which the spread of a residual's AUROC is looked at.
     pub fold_seeds: u64,
+    /// Trees of a boosted model of responses.
+    pub boosted_trees: usize,
     /// Bootstrap replicates of headline intervals.
     pub bootstrap: usize,
     /// Permutations of confirmatory tests.
@@ -225,6 +227,7 @@ impl Default for Parameters {
             baseline_n_ctrl: 500,
             folds: 5,
             fold_seeds: 10,
+            boosted_trees: 200,
             bootstrap: 10_000,
             permutations: 9_999,
             equivalence: 0.005,
@@ -280,6 +283,7 @@ impl Parameters {
             ("baseline_n_ctrl", count(self.baseline_n_ctrl), 2.0, any),
             ("folds", count(self.folds), 2.0, any),
             ("fold_seeds", self.fold_seeds as f64, 1.0, any),
+            ("boosted_trees", count(self.boosted_trees), 1.0, any),
             ("bootstrap", count(self.bootstrap), 1.0, any),
             ("permutations", count(self.permutations), 1.0, any),
             ("pseudo_screens", count(self.pseudo_screens), 0.0, any),

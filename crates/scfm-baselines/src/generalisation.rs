@@ -1,10 +1,11 @@
-use ndarray::Array2;
-use rand_chacha::ChaCha8Rng;
+use ndarray::{Array2, ArrayView2};
 use scfm_core::Seeds;
 
-use crate::held_out::{Fitter, GeneTerms, held_out_scores};
+use crate::gain::mean_auroc;
+use crate::held_out::{Edges, Fitter, GeneTerms, held_out_scores};
+use crate::placebo::dealt_out;
 use crate::splits::{Block, GridFolds, Split};
-use crate::{BoostedTrees, Error, Gain, GainParams, LogisticRegression, Model, ScoredCandidates};
+use crate::{BoostedTrees, Error, Gain, GainParams, LogisticRegression, ScoredCandidates};
 
 /// What predicts responses from gene-level features and edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct GeneralisationParams {
     pub regression: LogisticRegression,
     /// The boosted trees.
     pub trees: BoostedTrees,
+    /// Times that edges are dealt out to other sources, for what trees are compared with; 0 compares with genes alone.
+    pub n_dealt: usize,
     /// How gains are judged.
     pub gain: GainParams,
 }
@@ -47,6 +50,7 @@ impl Default for GeneralisationParams {
             spline_df: 4,
             regression: LogisticRegression::default(),
             trees: BoostedTrees::default(),
+            n_dealt: 4,
             gain: GainParams::default(),
         }
     }
@@ -59,7 +63,9 @@ pub struct Generalisation {
     pub split: Split,
     /// What learnt.
     pub learner: Learner,
-    /// Gain of gene+A over gene.
+    /// Mean within-perturbation AUROC of gene.
+    pub genes: f64,
+    /// Gain of gene+A over gene, or over gene with the same edges of other sources.
     pub gain: Gain,
     /// Held-out log-odds of gene and of gene+A, `[perturbed, target]`; `NaN` where the pair is no candidate.
     pub held_out: [Array2<f64>; 2],
@@ -70,9 +76,14 @@ pub struct Generalisation {
 ///
 /// Folds over perturbations and over targets are those of [`GridFolds::balanced`]. Logistic regression under
 /// [`Split::Perturbation`] is what [`incremental_value`](crate::incremental_value) does. Log-odds of different fits are
-/// put together within a perturbation, for both models alike. A score that knows nothing costs trees more than it costs a
-/// regression, up to some 0.005 where they know targets by their features; a gain is what lies above 0. O(fits × pairs); the design matrix of a logistic
-/// regression is never written out, that of trees once per fit.
+/// put together within a perturbation, for all models alike. O(fits × pairs); the design matrix of a logistic regression is
+/// never written out, that of trees once per fit.
+///
+/// Trees gain a little on new targets from any further feature that knows targets, lose a little to it on new
+/// perturbations, and two fits differ by chance more than the pairs they are judged on tell. What attention adds to them is
+/// therefore what it adds beyond the same edges dealt out to other sources, `n_dealt` times over: each source keeps its
+/// scores and takes the order of targets that another one has. These know as much of genes and nothing of pairs, so that
+/// where attention knows genes alone it is one more of them, which is what is tested.
 ///
 /// # Errors
 /// [`scfm_stats::Undefined::TooFew`] with fewer perturbations or targets than folds,
@@ -89,18 +100,19 @@ pub fn generalisation(
 ) -> Result<Generalisation, Error> {
     let folds = GridFolds::balanced(candidates.labels().candidate, params.n_folds)?;
     let purpose = format!("{}, {}", split.as_str(), learner.as_str());
-    let stream = |i| seeds.stream("hard-generalisation", &purpose, i);
-    let (gain, held_out) = gain_over_blocks(candidates, &folds.blocks(split), learner, params, stream)?;
+    let (gain, held_out) =
+        gain_over_blocks(candidates, &folds.blocks(split), learner, params, seeds, &purpose)?;
     Ok(Generalisation {
         split,
         learner,
+        genes: mean_auroc(held_out[0].view(), candidates.labels())?,
         gain,
         held_out,
     })
 }
 
 /// What attention adds to gene-level features over any division of the pairs, with the held-out log-odds of gene and of
-/// gene+A. Every candidate pair must be held out by a block.
+/// gene+A. Every candidate pair must be held out by a block; `purpose` names the random streams.
 ///
 /// # Errors
 /// As [`generalisation`]; [`scfm_stats::Error::CellNotANumber`] for a candidate that no block holds out.
@@ -112,16 +124,33 @@ pub fn gain_over_blocks(
     blocks: &[Block],
     learner: Learner,
     params: &GeneralisationParams,
-    stream: impl Fn(u64) -> ChaCha8Rng + Sync,
+    seeds: Seeds,
+    purpose: &str,
 ) -> Result<(Gain, [Array2<f64>; 2]), Error> {
-    let fitter = match learner {
-        Learner::Logistic => Fitter::Logistic(params.regression, GeneTerms::Splines(params.spline_df)),
-        Learner::Trees => Fitter::Trees(params.trees),
+    let labels = candidates.labels();
+    let attention = candidates.attention();
+    let stream = |kind: &str, i| seeds.stream(ANALYSIS, &format!("{purpose}{kind}"), i);
+    let splines = GeneTerms::Splines(params.spline_df);
+    let (fitter, n_dealt) = match learner {
+        Learner::Logistic => (Fitter::Logistic(params.regression, splines), 0),
+        Learner::Trees => (Fitter::Trees(params.trees), params.n_dealt as u64),
     };
-    let models = [Model::Gene, Model::GeneAttention];
-    let scores = held_out_scores(candidates, blocks, fitter, &models)?;
-    let held_out: [Array2<f64>; 2] = scores.try_into().expect("scores of each of two models");
-    let (with, without) = (held_out[1].view(), held_out[0].view());
-    let gain = Gain::of(with, without, candidates.labels(), &params.gain, stream)?;
+    let dealt: Vec<Array2<f64>> = (0..n_dealt)
+        .map(|i| dealt_out(attention, labels.candidate, &mut stream(", dealt out", i)))
+        .collect();
+    let mut models: Vec<Edges<'_>> = vec![vec![], vec![attention]];
+    models.extend(dealt.iter().map(|dealt| vec![dealt.view()]));
+    let mut scores = held_out_scores(candidates, blocks, fitter, &models)?;
+    let of_dealt = scores.split_off(2);
+    let held_out: [Array2<f64>; 2] = scores.try_into().expect("gene and gene+A are left");
+    let without: Vec<ArrayView2<'_, f64>> = match of_dealt.as_slice() {
+        [] => vec![held_out[0].view()],
+        draws => draws.iter().map(|scores| scores.view()).collect(),
+    };
+    let with = held_out[1].view();
+    let gain = Gain::of(with, &without, labels, &params.gain, |i| stream("", i))?;
     Ok((gain, held_out))
 }
+
+/// Names the random streams.
+const ANALYSIS: &str = "hard-generalisation";

@@ -7,7 +7,7 @@ use scfm_stats::LabelledGrid;
 use crate::features::{DROPOUT_RATE, MEAN, VARIANCE};
 use crate::pairs::PairDesign;
 use crate::splits::Block;
-use crate::{BoostedTrees, Error, LogisticRegression, Model, NaturalSpline, ScoredCandidates};
+use crate::{BoostedTrees, Error, LogisticRegression, NaturalSpline, ScoredCandidates};
 
 /// How a model sees the gene-level features mean, variance and dropout rate.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,9 @@ pub(crate) enum Fitter {
     Trees(BoostedTrees),
 }
 
+/// The edge scores that a model is told of besides genes, each `[perturbed, target]` and defined at every candidate.
+pub(crate) type Edges<'a> = Vec<ArrayView2<'a, f64>>;
+
 /// Log-odds of each of `models` at the held-out candidate pairs of `blocks`, from fits of their training pairs; `NaN`
 /// elsewhere. The model of genes alone stands first: it starts the others.
 ///
@@ -38,7 +41,7 @@ pub(crate) fn held_out_scores(
     candidates: &ScoredCandidates,
     blocks: &[Block],
     fitter: Fitter,
-    models: &[Model],
+    models: &[Edges<'_>],
 ) -> Result<Vec<Array2<f64>>, Error> {
     let labels = candidates.labels();
     // Blocks side by side: the fits of one do not fill all threads.
@@ -70,7 +73,7 @@ fn logistic(
     block: &Block,
     regression: LogisticRegression,
     terms: GeneTerms,
-    models: &[Model],
+    models: &[Edges<'_>],
 ) -> Result<Vec<Array2<f64>>, Error> {
     let all = candidates.labels();
     let mask = block.training_pairs(all.candidate);
@@ -81,12 +84,11 @@ fn logistic(
     let (rows, columns) = gene_columns(candidates, terms, block)?;
     let mut gene_only: Option<Array1<f64>> = None;
     let mut scores = Vec::with_capacity(models.len());
-    for model in models {
-        let edges = model.edges(candidates);
+    for edges in models {
         let design = PairDesign::new(
             rows.view(),
             columns.view(),
-            &edges,
+            edges,
             mask.view(),
             &block.training_rows,
         );
@@ -104,7 +106,7 @@ fn logistic(
             }
         }
         scores.push(held_out);
-        if *model == Model::Gene {
+        if edges.is_empty() {
             gene_only = Some(fitted);
         }
     }
@@ -154,7 +156,7 @@ fn boosted(
     candidates: &ScoredCandidates,
     block: &Block,
     trees: BoostedTrees,
-    models: &[Model],
+    models: &[Edges<'_>],
 ) -> Result<Vec<Array2<f64>>, Error> {
     let all = candidates.labels();
     let pairs = |rows: &[usize], columns: &[usize]| -> Vec<(usize, usize)> {
@@ -173,10 +175,9 @@ fn boosted(
     };
     let features = PairFeatures::of(candidates)?;
     let mut scores = Vec::with_capacity(models.len());
-    for model in models {
-        let edges = model.edges(candidates);
-        let fitted = trees.classify(features.matrix(&training, &edges).view(), &positive)?;
-        let log_odds = fitted.predict(features.matrix(&test, &edges).view());
+    for edges in models {
+        let fitted = trees.classify(features.matrix(&training, edges).view(), &positive)?;
+        let log_odds = fitted.predict(features.matrix(&test, edges).view());
         let mut held_out = Array2::from_elem((block.test_rows.len(), block.test_columns.len()), f64::NAN);
         let mut next = log_odds.iter();
         for ((i, j), held_out) in held_out.indexed_iter_mut() {

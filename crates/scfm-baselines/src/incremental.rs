@@ -1,8 +1,8 @@
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use scfm_core::{Panel, Seeds};
 use scfm_stats::{CrossedLimits, LabelledGrid};
 
-use crate::held_out::{Fitter, GeneTerms, held_out_scores};
+use crate::held_out::{Edges, Fitter, GeneTerms, held_out_scores};
 use crate::splits::{GridFolds, Split};
 use crate::{Error, Increments, LogisticRegression, ScoredCandidates};
 
@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn edges(self, candidates: &ScoredCandidates) -> Vec<ArrayView2<'_, f64>> {
+    pub(crate) fn edges(self, candidates: &ScoredCandidates) -> Edges<'_> {
         let (a, c) = (candidates.attention(), candidates.correlation());
         match self {
             Self::Gene => vec![],
@@ -128,7 +128,7 @@ pub fn incremental_value(
             candidates,
             &folds.blocks(Split::Perturbation),
             fitter,
-            &Model::ALL,
+            &Model::ALL.map(|model| model.edges(candidates)),
         )?;
         Ok(scores.try_into().expect("scores of each of four models"))
     };

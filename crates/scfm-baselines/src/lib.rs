@@ -66,6 +66,7 @@ mod matching;
 mod newton;
 mod null_battery;
 mod pairs;
+mod placebo;
 mod propensity;
 mod residuals;
 mod retention;

@@ -110,7 +110,7 @@ fn on_matched(
         ..MatchingParams::default()
     };
     let of = |test: TestResult| (test.p.p(), test.statistic > 0.0);
-    let of_gain = |gain: Result<Gain, Undefined>| gain?.difference.map(|crossed| of(crossed.test));
+    let of_gain = |gain: Result<Gain, Undefined>| gain?.difference.map(of);
     let outcomes = match propensity_matching(candidates, &matching, seeds) {
         Ok(result) => [
             result.attention.map(|crossed| of(crossed.test)),

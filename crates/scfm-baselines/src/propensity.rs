@@ -178,14 +178,15 @@ fn gains(
 ) -> Result<(Gain, Gain), Error> {
     let labels = candidates.labels();
     let folds = GridFolds::balanced(labels.candidate, params.n_folds)?;
-    let models = [Model::Gene, Model::GeneAttention, Model::GeneCorrelation];
+    let models =
+        [Model::Gene, Model::GeneAttention, Model::GeneCorrelation].map(|model| model.edges(candidates));
     let fitter = Fitter::Logistic(params.regression, GeneTerms::Splines(params.spline_df));
     let scores = held_out_scores(candidates, &folds.blocks(Split::Perturbation), fitter, &models)?;
     let gain = |model: usize, name| {
         let stream = |i| seeds.stream("propensity-matching", name, i);
         Gain::of(
             scores[model].view(),
-            scores[0].view(),
+            &[scores[0].view()],
             labels,
             &params.gain,
             stream,

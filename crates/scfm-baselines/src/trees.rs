@@ -130,6 +130,7 @@ impl BoostedTrees {
             // Leaves bound the tree; a path has fewer steps than the tree has leaves.
             .set_max_depth(self.n_leaves)
             .set_nbins(BINS)
+            .set_parallel(worth_dividing(x.nrows()))
             .set_l2(0.0)
             .set_min_leaf_weight((self.min_child * curvature) as f32);
         booster.grow_policy = GrowPolicy::LossGuide;
@@ -187,7 +188,10 @@ impl FittedTrees {
         }
         let columns = columns(x);
         self.booster
-            .predict(&Matrix::new(&columns, x.nrows(), x.ncols()), true)
+            .predict(
+                &Matrix::new(&columns, x.nrows(), x.ncols()),
+                worth_dividing(x.nrows()),
+            )
             .into()
     }
 }
@@ -199,6 +203,11 @@ impl fmt::Debug for FittedTrees {
             .field("features", &self.n_features)
             .finish()
     }
+}
+
+/// Whether threads save more than it costs to deal out the work of each split; either way gives the same bits.
+fn worth_dividing(n_rows: usize) -> bool {
+    n_rows >= 1 << 14
 }
 
 /// The values column by column, as the library takes them.

@@ -1,4 +1,4 @@
-use ndarray::{Array2, Array3, ArrayView2, s};
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, s};
 use rand_chacha::ChaCha8Rng;
 
 use crate::CONFIDENCE;
@@ -29,22 +29,24 @@ pub struct TwoWayMetrics {
 }
 
 impl TwoWayMetrics {
-    /// The difference a - b of two scores in a metric.
+    /// A weighted sum of what the scores have in a metric, a weight for each score.
     ///
     /// # Panics
-    /// If there is no such score or metric.
-    pub fn difference(&self, metric: usize, a: usize, b: usize) -> f64 {
-        self.means[[a, metric]] - self.means[[b, metric]]
+    /// If there is no such metric or not one weight per score.
+    pub fn contrast(&self, metric: usize, weights: &[f64]) -> f64 {
+        self.means.column(metric).dot(&ArrayView1::from(weights))
     }
 
-    /// 95 % percentile interval of [`difference`](Self::difference), both scores in the same resamples.
+    /// 95 % percentile interval of [`contrast`](Self::contrast), all scores in the same resamples.
     ///
     /// # Panics
-    /// If there is no such score or metric.
-    pub fn difference_interval(&self, metric: usize, a: usize, b: usize) -> Interval {
-        let difference =
-            &self.replicates.slice(s![.., a, metric]) - &self.replicates.slice(s![.., b, metric]);
-        percentile_interval(difference.to_vec(), CONFIDENCE)
+    /// As [`contrast`](Self::contrast).
+    pub fn contrast_interval(&self, metric: usize, weights: &[f64]) -> Interval {
+        let contrasts = self
+            .replicates
+            .slice(s![.., .., metric])
+            .dot(&ArrayView1::from(weights));
+        percentile_interval(contrasts.to_vec(), CONFIDENCE)
     }
 }
 
@@ -197,9 +199,9 @@ mod tests {
         let metrics = [RowMetric::AveragePrecision, RowMetric::Recall(10)];
         let found = two_way_metrics(&[knowing.view(), blind.view()], labels, &metrics, 200, stream).unwrap();
         for metric in 0..2 {
-            let interval = found.difference_interval(metric, 0, 1);
-            assert!(interval.low > 0.0 && interval.contains(found.difference(metric, 0, 1)));
-            let none = found.difference_interval(metric, 1, 1);
+            let interval = found.contrast_interval(metric, &[1.0, -1.0]);
+            assert!(interval.low > 0.0 && interval.contains(found.contrast(metric, &[1.0, -1.0])));
+            let none = found.contrast_interval(metric, &[0.0, 0.0]);
             assert_eq!((none.low, none.high), (0.0, 0.0));
         }
         let rows = crate::row_average_precisions(blind.view(), labels).unwrap();

@@ -156,7 +156,7 @@ fn test_of(crossed: &Result<CrossedAuroc, Undefined>) -> Result<TestResult, Unde
 }
 
 fn gain_of(gain: &Result<Gain, Undefined>) -> Result<TestResult, Undefined> {
-    test_of(&gain.as_ref().map_err(Clone::clone)?.difference)
+    gain.as_ref().map_err(Clone::clone)?.difference.clone()
 }
 
 fn results(result: &PropensityMatching) -> Result<Table> {
@@ -174,7 +174,7 @@ fn results(result: &PropensityMatching) -> Result<Table> {
     };
     let auroc = |row: &Row<'_>| row.1.as_ref().ok().map(|found| found.test.clone());
     let gain = |row: &Row<'_>| row.2.as_ref().ok().cloned();
-    let delta = |row: &Row<'_>| gain(row).and_then(|gain| gain.difference.ok()).map(|d| d.test);
+    let delta = |row: &Row<'_>| gain(row).and_then(|gain| gain.difference.ok());
     Ok(Table::new(rows.len())
         .with("score", Column::text(rows.iter().map(|row| row.0)))?
         .with("auroc", numbers(&|row| auroc(row).map(|t| t.effect)))?

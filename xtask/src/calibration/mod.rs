@@ -12,7 +12,7 @@ pub use battery::{Judged, evaluate};
 pub use summary::summarise;
 
 /// Raised when worlds or what is done to them change: stored ones are then made anew.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// What the attention of a world's model knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -39,14 +39,19 @@ impl Truth {
         Self::Regulatory,
     ];
 
-    /// The name that the plan of tests has for it.
-    pub fn name(self) -> &'static str {
+    /// The world of the plan of tests.
+    pub fn world(self) -> scfm_report::World {
         match self {
-            Self::NoSignal => "no-signal",
-            Self::GeneLevel => "gene-level",
-            Self::CoExpression => "co-expression",
-            Self::Regulatory => "regulatory",
+            Self::NoSignal => scfm_report::World::NoSignal,
+            Self::GeneLevel => scfm_report::World::GeneLevel,
+            Self::CoExpression => scfm_report::World::Coexpression,
+            Self::Regulatory => scfm_report::World::Regulatory,
         }
+    }
+
+    /// Its name in the plan.
+    pub fn name(self) -> &'static str {
+        self.world().as_str()
     }
 }
 
