@@ -95,11 +95,14 @@ impl Gain {
 
 /// Mean of the AUROCs within perturbations.
 pub(crate) fn mean_auroc(scores: ArrayView2<'_, f64>, labels: LabelledGrid<'_>) -> Result<f64, Error> {
-    let aurocs = scfm_stats::row_aurocs(scores, labels)?
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(scfm_stats::Error::Undefined)?;
+    let aurocs = aurocs(scores, labels)?;
     Ok(aurocs.iter().sum::<f64>() / aurocs.len() as f64)
+}
+
+/// AUROC within each perturbation, all of which must have one.
+pub(crate) fn aurocs(scores: ArrayView2<'_, f64>, labels: LabelledGrid<'_>) -> Result<Vec<f64>, Error> {
+    let aurocs: Result<Vec<f64>, Undefined> = scfm_stats::row_aurocs(scores, labels)?.into_iter().collect();
+    Ok(aurocs.map_err(scfm_stats::Error::Undefined)?)
 }
 
 /// How a [`Gain`] is judged.

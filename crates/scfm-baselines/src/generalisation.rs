@@ -37,7 +37,8 @@ pub struct GeneralisationParams {
     pub regression: LogisticRegression,
     /// The boosted trees.
     pub trees: BoostedTrees,
-    /// Times that edges are dealt out to other sources, for what trees are compared with; 0 compares with genes alone.
+    /// Times that edges are dealt out to other sources, for what trees are compared with: several, or one could not tell
+    /// how much they differ. 0 compares with genes alone.
     pub n_dealt: usize,
     /// How gains are judged.
     pub gain: GainParams,

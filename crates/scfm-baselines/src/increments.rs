@@ -2,9 +2,10 @@ use ndarray::{Array2, ArrayView2};
 use scfm_core::Seeds;
 use scfm_stats::{
     AveragePrecision, CrossedAuroc, Interval, LabelledGrid, SortedScores, TestResult, Undefined,
-    bootstrap_mean, crossed_difference, defined, row_aurocs, tost, two_way_bootstrap,
+    bootstrap_mean, crossed_difference, defined, tost, two_way_bootstrap,
 };
 
+use crate::gain::aurocs;
 use crate::incremental::ANALYSIS;
 use crate::{Error, IncrementalParams, Model};
 
@@ -119,10 +120,7 @@ impl Increments {
 
 impl Performance {
     fn of(model: Model, log_odds: ArrayView2<'_, f64>, labels: LabelledGrid<'_>) -> Result<Self, Error> {
-        let aurocs = row_aurocs(log_odds, labels)?
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(scfm_stats::Error::Undefined)?;
+        let aurocs = aurocs(log_odds, labels)?;
         let (mut scores, mut positive) = (Vec::new(), Vec::new());
         for (pair, _) in labels.candidate.indexed_iter().filter(|&(_, &c)| c) {
             scores.push(log_odds[pair]);

@@ -9,7 +9,8 @@
 //!
 //! Writes CSV: a row for each kind of cells, strata and score; means over the given number of draws with their standard
 //! errors, and the mean difference from pooling in the same draws with its own; for adaptive scores also in what share of draws
-//! strata were used. With `lost`, only the cells whose states cannot be found, and the simulated blood; with `blood`, that alone. The same numbers on every run.
+//! strata were used. With `lost`, only the cells whose states cannot be found, and the simulated blood; with `blood`, that
+//! alone. The same numbers on every run.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -66,16 +66,24 @@ impl Estimate {
     /// As [`welch_t_from_moments`](crate::welch_t_from_moments), which this is without t and p.
     pub fn welch(a: Moments, b: Moments) -> Result<Self, Error> {
         let (a, b) = (a.checked("first group")?, b.checked("second group")?);
-        let (va, vb) = (a.mean_variance(), b.mean_variance());
-        let variance = va + vb;
-        // Shares instead of squares of variances, which underflow for tiny values.
-        let (sa, sb) = if variance > 0.0 {
-            (va / variance, vb / variance)
-        } else {
-            (0.5, 0.5)
-        };
-        let df = 1.0 / (sa * sa / (a.n as f64 - 1.0) + sb * sb / (b.n as f64 - 1.0));
-        Self::new(a.mean - b.mean, variance.sqrt(), df)
+        let parts = [a, b].map(|group| (group.mean_variance(), group.n as f64 - 1.0));
+        Self::of_parts(a.mean - b.mean, &parts)
+    }
+
+    /// A value whose variance is the sum of independent ones, each with its degrees of freedom; those of the sum after
+    /// Satterthwaite.
+    fn of_parts(value: f64, parts: &[(f64, f64)]) -> Result<Self, Error> {
+        let variance: f64 = parts.iter().map(|(part, _)| part).sum();
+        // Shares of the variance instead of squares, which underflow for tiny values.
+        let even = 1.0 / parts.len() as f64;
+        let inverse_df: f64 = parts
+            .iter()
+            .map(|(part, df)| {
+                let share = if variance > 0.0 { part / variance } else { even };
+                share * share / df
+            })
+            .sum();
+        Self::new(value, variance.sqrt(), 1.0 / inverse_df)
     }
 
     /// Mean of a sample minus `mu`, with n - 1 degrees of freedom.
@@ -103,27 +111,16 @@ impl Estimate {
             _ => {}
         }
         let sizes: Vec<_> = strata.iter().map(|(a, b)| (a.n, b.n)).collect();
-        let (mut value, mut variance) = (0.0, 0.0);
+        let mut value = 0.0;
         let mut parts = Vec::with_capacity(2 * strata.len());
         for ((a, b), share) in strata.iter().zip(stratum_shares(&sizes)) {
             let (a, b) = (a.checked("first group")?, b.checked("second group")?);
             value += share * (a.mean - b.mean);
             for group in [a, b] {
-                let part = share * share * group.mean_variance();
-                variance += part;
-                parts.push((part, group.n as f64 - 1.0));
+                parts.push((share * share * group.mean_variance(), group.n as f64 - 1.0));
             }
         }
-        // Shares of the variance instead of squares, which underflow for tiny values.
-        let even = 1.0 / parts.len() as f64;
-        let inverse_df: f64 = parts
-            .iter()
-            .map(|(part, df)| {
-                let share = if variance > 0.0 { part / variance } else { even };
-                share * share / df
-            })
-            .sum();
-        Self::new(value, variance.sqrt(), 1.0 / inverse_df)
+        Self::of_parts(value, &parts)
     }
 
     /// The same value as the difference between one case and the average of a sample of draws: is the case another draw?
@@ -160,16 +157,8 @@ impl Estimate {
             .into());
         }
         let of_draws = moments.variance * (1.0 + 1.0 / moments.n as f64);
-        let own = self.standard_error.powi(2);
-        let variance = of_draws + own;
-        // Shares instead of squares of variances, which underflow for tiny values.
-        let (a, b) = if variance > 0.0 {
-            (of_draws / variance, own / variance)
-        } else {
-            (0.5, 0.5)
-        };
-        let df = 1.0 / (a * a / (moments.n as f64 - 1.0) + b * b / self.df);
-        Self::new(self.value, variance.sqrt(), df)
+        let own = (self.standard_error.powi(2), self.df);
+        Self::of_parts(self.value, &[(of_draws, moments.n as f64 - 1.0), own])
     }
 
     /// An estimate made of AUROCs: what is below 1e-12 is rounding, not data.

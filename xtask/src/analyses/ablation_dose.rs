@@ -6,8 +6,8 @@ use scfm_core::{Column, Table};
 use scfm_report::{DosePoint, DoseSeries, dose_response};
 use scfm_stats::{CrossedMean, TestResult};
 
-use super::Desk;
-use super::silenced::{Bench, EdgeRow, NO_MODEL, crossed, edge_table, harm_test, loss_unit};
+use super::silenced::{Bench, EdgeRow, NO_MODEL, edge_table, harm_test, loss_unit};
+use super::{Desk, test_of};
 
 pub const ID: &str = "ablation-dose";
 
@@ -197,7 +197,7 @@ fn edge_series(bench: &Bench, rows: &[EdgeRow], smallest: &EdgeRow) -> [DoseSeri
                     "random-5" => smallest,
                     _ => rows.iter().find(|row| row.series == series)?,
                 };
-                let test = crossed(row.effect.as_ref()?).ok()?;
+                let test = test_of(&row.effect.as_ref()?.difference).ok()?;
                 Some(DosePoint {
                     dose: dose.heads as f64,
                     value: test.effect,

@@ -15,7 +15,7 @@ use scfm_stats::{
     non_superiority, row_aurocs,
 };
 
-use super::Desk;
+use super::{Desk, test_of};
 use crate::evidence::names;
 use crate::relations::universe;
 use crate::stages::strata::{SCAN, StoredStrata, Variant};
@@ -295,10 +295,6 @@ impl Trial<'_, '_> {
         }
         Ok(profiles)
     }
-}
-
-fn test_of(gain: &Result<CrossedAuroc, Undefined>) -> Result<TestResult, Undefined> {
-    gain.as_ref().map(|gain| gain.test.clone()).map_err(Clone::clone)
 }
 
 /// That a gain is below what is worth having.

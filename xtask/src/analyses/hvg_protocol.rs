@@ -6,7 +6,7 @@ use scfm_core::{Column, Panel, Responses, Table};
 use scfm_report::{Effect, forest};
 use scfm_stats::{CrossedAuroc, CrossedLimits, Design, LabelledGrid, Undefined, crossed_contrast, defined};
 
-use super::Desk;
+use super::{Desk, test_of};
 use crate::context::Parameters;
 use crate::evidence::{Evidence, read_variable_genes};
 use crate::run_folder::RunFolder;
@@ -112,13 +112,6 @@ fn restricted(
     rows.push(("rpe1: variable genes only".to_owned(), alone));
     rows.push(("rpe1: forced − variable only".to_owned(), shift));
     Ok(())
-}
-
-fn test_of(crossed: &Result<CrossedAuroc, Undefined>) -> Result<scfm_stats::TestResult, Undefined> {
-    crossed
-        .as_ref()
-        .map(|crossed| crossed.test.clone())
-        .map_err(Clone::clone)
 }
 
 /// The protocol of a context, from this run or that of the context.

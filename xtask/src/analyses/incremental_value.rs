@@ -4,9 +4,9 @@ use anyhow::Result;
 use scfm_baselines::{Increment, IncrementalParams, Increments, incremental_value};
 use scfm_core::{Column, Table};
 use scfm_report::{Effect, forest};
-use scfm_stats::{EffectKind, TestResult, Undefined};
+use scfm_stats::{EffectKind, TestResult};
 
-use super::Desk;
+use super::{Desk, test_of};
 
 pub const ID: &str = "incremental-value";
 
@@ -34,12 +34,12 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     let splines = &result.splines;
     desk.test(
         "incremental-value/delta-attention",
-        &crossed(&splines.attention),
+        &test_of(&splines.attention.difference),
         false,
     )?;
     desk.test(
         "incremental-value/delta-correlation",
-        &crossed(&splines.correlation),
+        &test_of(&splines.correlation.difference),
         false,
     )?;
     let n = candidates.responses().perturbed().len();
@@ -71,7 +71,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         ("incremental-value/delta-attention-non-tf", &result.non_tf),
     ] {
         match stratum {
-            Some(increments) => desk.test(id, &crossed(&increments.attention), false)?,
+            Some(increments) => desk.test(id, &test_of(&increments.attention.difference), false)?,
             None => desk.registry.not_run(
                 id,
                 "too few perturbations in the stratum, or no reference network",
@@ -136,14 +136,6 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         "Held-out performance of the models",
         models_table(&result.splines)?,
     )
-}
-
-fn crossed(increment: &Increment) -> Result<TestResult, Undefined> {
-    increment
-        .difference
-        .as_ref()
-        .map(|d| d.test.clone())
-        .map_err(Clone::clone)
 }
 
 fn increments_table(rows: &[(String, &Increment)]) -> Result<Table> {

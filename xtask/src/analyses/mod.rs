@@ -35,7 +35,7 @@ use scfm_baselines::ScoredCandidates;
 use scfm_core::{EdgeKind, EdgeMatrix, Seeds, Table};
 use scfm_perturb::EvaluationParams;
 use scfm_report::{Block, Estimate, Figure, Need, Plan, Registry};
-use scfm_stats::{Interval, TestResult, Undefined};
+use scfm_stats::{CrossedAuroc, Interval, TestResult, Undefined};
 
 use crate::context::Parameters;
 use crate::evidence::{Evidence, names};
@@ -43,6 +43,14 @@ use crate::failure::bad_input;
 use crate::others::OtherRun;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
+
+/// The test of a crossed AUROC, or why there is none.
+fn test_of(crossed: &Result<CrossedAuroc, Undefined>) -> Result<TestResult, Undefined> {
+    crossed
+        .as_ref()
+        .map(|crossed| crossed.test.clone())
+        .map_err(Clone::clone)
+}
 
 /// An analysis of the plan with the code that runs it.
 pub struct Analysis {

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use scfm_report::{Effect, forest};
 
-use super::Desk;
-use super::silenced::{Bench, NO_MODEL, ORTHOGONAL, crossed, edge_table, harm_test, loss_unit};
+use super::silenced::{Bench, NO_MODEL, ORTHOGONAL, edge_table, harm_test, loss_unit};
+use super::{Desk, test_of};
 
 pub const ID: &str = "orthogonal-interventions";
 
@@ -57,7 +57,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     let effects: Vec<Effect> = rows
         .iter()
         .filter_map(|row| {
-            let test = crossed(row.effect.as_ref()?).ok()?;
+            let test = test_of(&row.effect.as_ref()?.difference).ok()?;
             Some(Effect {
                 name: row.series.clone(),
                 estimate: test.effect,

@@ -7,9 +7,8 @@ use scfm_perturb::{
     EdgeScores, Evaluable, EvaluationParams, MeanAuroc, PerturbationFirst, Stream, perturbation_first,
 };
 use scfm_report::{Block, LayerAuroc, ScoreSet, auroc_distributions, layer_profile};
-use scfm_stats::Undefined;
 
-use super::Desk;
+use super::{Desk, test_of};
 
 pub const ID: &str = "perturbation-first";
 
@@ -29,12 +28,12 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
 
     desk.test(
         "perturbation-first/attention-above-chance",
-        &crossed(&result.attention),
+        &test_of(&result.attention.crossed),
         false,
     )?;
     desk.test(
         "perturbation-first/correlation-above-chance",
-        &crossed(&result.correlation),
+        &test_of(&result.correlation.crossed),
         false,
     )?;
     let difference = result
@@ -47,7 +46,7 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     let baseline = baseline(desk, params)?;
     desk.test(
         "perturbation-first/baseline-configuration",
-        &crossed(&baseline),
+        &test_of(&baseline.crossed),
         false,
     )?;
     desk.test(
@@ -202,12 +201,4 @@ fn layers(
 
 fn aligned(edges: &EdgeMatrix, responses: &Responses) -> Array2<f64> {
     edges.align(responses.perturbed(), responses.targets())
-}
-
-fn crossed(result: &MeanAuroc) -> Result<scfm_stats::TestResult, Undefined> {
-    result
-        .crossed
-        .as_ref()
-        .map(|crossed| crossed.test.clone())
-        .map_err(Clone::clone)
 }

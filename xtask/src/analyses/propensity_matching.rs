@@ -6,7 +6,7 @@ use scfm_core::{Column, Table};
 use scfm_report::{Block, CovariateBalance, balance_plot};
 use scfm_stats::{CrossedAuroc, TestResult, Undefined};
 
-use super::Desk;
+use super::{Desk, test_of};
 
 pub const ID: &str = "propensity-matching";
 
@@ -148,13 +148,6 @@ fn register(desk: &mut Desk<'_>, result: &PropensityMatching, n_pairs: usize) ->
     }
 }
 
-fn test_of(crossed: &Result<CrossedAuroc, Undefined>) -> Result<TestResult, Undefined> {
-    crossed
-        .as_ref()
-        .map(|found| found.test.clone())
-        .map_err(Clone::clone)
-}
-
 fn gain_of(gain: &Result<Gain, Undefined>) -> Result<TestResult, Undefined> {
     gain.as_ref().map_err(Clone::clone)?.difference.clone()
 }
@@ -172,9 +165,9 @@ fn results(result: &PropensityMatching) -> Result<Table> {
     let numbers = |of: &dyn Fn(&Row<'_>) -> Option<f64>| {
         Column::numbers(rows.iter().map(|row| of(row).unwrap_or(f64::NAN)))
     };
-    let auroc = |row: &Row<'_>| row.1.as_ref().ok().map(|found| found.test.clone());
+    let auroc = |row: &Row<'_>| test_of(row.1).ok();
     let gain = |row: &Row<'_>| row.2.as_ref().ok().cloned();
-    let delta = |row: &Row<'_>| gain(row).and_then(|gain| gain.difference.ok());
+    let delta = |row: &Row<'_>| gain_of(row.2).ok();
     Ok(Table::new(rows.len())
         .with("score", Column::text(rows.iter().map(|row| row.0)))?
         .with("auroc", numbers(&|row| auroc(row).map(|t| t.effect)))?

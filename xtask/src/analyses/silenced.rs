@@ -6,7 +6,7 @@ use scfm_core::{Column, EdgeMatrix, Table};
 use scfm_report::Thresholds;
 use scfm_stats::{CrossedLimits, CrossedMean, TestResult, Undefined};
 
-use super::Desk;
+use super::{Desk, test_of};
 use crate::ablation::{Ablation, INTACT, Seen};
 use crate::model::SCGPT;
 
@@ -151,7 +151,7 @@ impl Bench {
     pub fn test_edges(&self, desk: &mut Desk<'_>, id: &str, series: &str, draw: usize) -> Result<EdgeRow> {
         let row = self.edge_row(desk, series, draw)?;
         match &row.effect {
-            Some(effect) => desk.test(id, &crossed(effect), false)?,
+            Some(effect) => desk.test(id, &test_of(&effect.difference), false)?,
             None => desk.registry.not_run(id, &row.reason)?,
         }
         Ok(row)
@@ -209,12 +209,6 @@ fn of_seen(seen: &[&Seen]) -> TargetChanges {
     }
 }
 
-/// The registered test of an effect on edges.
-pub fn crossed(effect: &EdgeEffect) -> Result<TestResult, Undefined> {
-    let difference = effect.difference.as_ref();
-    difference.map(|d| d.test.clone()).map_err(Clone::clone)
-}
-
 /// The test of a mean harm.
 pub fn harm_test(harm: &Result<CrossedMean, Undefined>) -> Result<TestResult, Undefined> {
     harm.as_ref().map(|mean| mean.test.clone()).map_err(Clone::clone)
@@ -235,7 +229,9 @@ pub fn edge_table(rows: &[EdgeRow]) -> Result<Table> {
         Column::numbers(rows.iter().map(|row| of(row).unwrap_or(f64::NAN)))
     };
     let difference = |row: &EdgeRow, of: &dyn Fn(&TestResult) -> Option<f64>| {
-        crossed(row.effect.as_ref()?).ok().and_then(|test| of(&test))
+        test_of(&row.effect.as_ref()?.difference)
+            .ok()
+            .and_then(|test| of(&test))
     };
     Ok(Table::new(rows.len())
         .with("intervention", Column::text(rows.iter().map(|row| &row.series)))?
