@@ -225,31 +225,38 @@ fn for_each_row_pair(rows: &mut [f32], others: &[f32], width: usize, apply: impl
 fn softmax(row: &mut [f32], scale: f32) {
     let mut maxima = [f32::NEG_INFINITY; LANES];
     let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
+    // What does not fill the lanes is filled up, since a vector of it costs less than one number after the other.
+    let mut filled = [f32::NEG_INFINITY; LANES];
+    filled[..rest.len()].copy_from_slice(rest);
+    for chunk in chunks.iter().chain([&filled]) {
         for (max, &x) in maxima.iter_mut().zip(chunk) {
             *max = if x > *max { x } else { *max };
         }
     }
     let max = maxima
         .iter()
-        .chain(rest)
         .fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
     let mut sums = [0.0; LANES];
     let (chunks, rest) = row.as_chunks_mut::<LANES>();
     for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *x = exp_of_nonpositive((*x - max) * scale);
-            *sum += *x;
+        exponentiate(chunk, max, scale);
+        for (sum, &x) in sums.iter_mut().zip(&*chunk) {
+            *sum += x;
         }
     }
-    let mut total: f32 = sums.iter().sum();
-    for x in rest {
-        *x = exp_of_nonpositive((*x - max) * scale);
-        total += *x;
-    }
+    exponentiate(&mut filled, max, scale);
+    rest.copy_from_slice(&filled[..rest.len()]);
+    let total = sums.iter().chain(&*rest).sum::<f32>();
     let inverse = 1.0 / total;
     for x in row {
         *x *= inverse;
+    }
+}
+
+#[inline(always)]
+fn exponentiate(chunk: &mut [f32; LANES], max: f32, scale: f32) {
+    for x in chunk {
+        *x = exp_of_nonpositive((*x - max) * scale);
     }
 }
 
