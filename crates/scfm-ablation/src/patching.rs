@@ -27,6 +27,9 @@ use scfm_core::{Head, Layer};
 use crate::CellOf;
 use crate::{Error, ReadOut, SetFunction, sampled_shapley};
 
+/// Predictions that are no further apart than this share of themselves may be the same one, rounded.
+const ROUNDING: f64 = 1e-4;
+
 /// A part of a model that is patched as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Component {
@@ -136,9 +139,15 @@ impl<'a, R: ReadOut> PatchedCell<'a, R> {
         })
     }
 
-    /// TE: what the source is worth to the prediction of the target.
+    /// TE: what the source is worth to the prediction of the target. 0 where the two predictions differ by no more than 32-bit
+    /// arithmetic may make two equal ones differ, a ten-thousandth of them.
     pub fn total(&self) -> f64 {
-        self.clean_prediction - self.removed_prediction
+        let (clean, removed) = (self.clean_prediction, self.removed_prediction);
+        let total = clean - removed;
+        if total.abs() <= ROUNDING * clean.abs().max(removed.abs()) {
+            return 0.0;
+        }
+        total
     }
 
     /// v(S) of a set of components, patched at all places.

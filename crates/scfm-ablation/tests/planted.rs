@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView1};
 use rand::seq::SliceRandom;
 use scfm_ablation::{
     CellOf, Halves, HeadId, HeadScore, Hidden, MaskedDesign, MaskedGene, MaskedReadOut, MaskedValue,
-    Predictor, RankedBy, RankingTask, TargetChanges, rank_heads, read_masked,
+    PatchedCell, Predictor, RankedBy, RankingTask, TargetChanges, rank_heads, read_masked,
 };
 use scfm_attention::geneformer::{self, Geneformer};
 use scfm_attention::planted::{Planted, PlantedParams};
@@ -216,6 +216,16 @@ fn gene_level_models_predict_without_any_head() {
         }
         // Two heads of 32 that are silenced are seen all the same.
         assert!(harms.fidelity[1..5].iter().all(|&moved| moved > JUDGED), "{said}");
+    }
+}
+
+#[test]
+fn rounding_of_a_prediction_is_no_effect_of_a_source() {
+    let world = world();
+    let (model, cells, _) = plant_scgpt(&world, &gene_level(&world));
+    let read_out = MaskedValue { model: &model };
+    for cell in &cells {
+        assert_eq!(PatchedCell::new(&read_out, cell, 3, 7).unwrap().total(), 0.0);
     }
 }
 
