@@ -146,9 +146,13 @@ impl Calibration {
         self.tests.iter().find(|test| test.id == id)
     }
 
-    /// How often a test rejected where its null hypothesis holds.
+    /// How often a test rejected where its null hypothesis holds, or the test that it [is](crate::PlannedTest::same_as).
     pub fn null_of(&self, id: &str) -> Option<&Rejections> {
-        self.test(id)?.null.as_ref().filter(|null| null.ran > 0)
+        let same_as = Plan::embedded()
+            .test(id)
+            .and_then(|planned| planned.same_as.as_deref());
+        let test = self.test(same_as.unwrap_or(id))?;
+        test.null.as_ref().filter(|null| null.ran > 0)
     }
 
     /// The tests that reject more often than they may where their null hypothesis holds, by Holm's procedure over all that state
@@ -279,6 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_is_put_to_other_data_has_the_rate_of_the_one_that_it_is() {
+        let mut trial = trial(&[(400, 20)]);
+        trial.tests[0].id = "perturbation-first/attention-vs-correlation".to_owned();
+        let own = trial.null_of("perturbation-first/attention-vs-correlation");
+        assert_eq!(own.map(|null| null.rejected), Some(20));
+        assert_eq!(trial.null_of("context-neuron/attention-vs-correlation"), own);
+        assert_eq!(trial.null_of("context-rpe1/delta-attention"), None);
+    }
+
+    #[test]
     fn more_tests_ask_more_of_each() {
         // 30 of 400 has p = 0.02 by itself.
         let mut alone = trial(&[(400, 30)]);
@@ -328,11 +342,7 @@ mod tests {
     fn the_embedded_summary_names_planned_tests_and_none_is_above_its_level() {
         let embedded = Calibration::embedded();
         for test in &embedded.tests {
-            assert!(
-                Plan::embedded().tests().any(|planned| planned.id == test.id),
-                "{}",
-                test.id
-            );
+            assert!(Plan::embedded().test(&test.id).is_some(), "{}", test.id);
         }
         let above = embedded.above_level();
         assert!(above.is_empty(), "{above:?}");

@@ -18,6 +18,14 @@ pub enum Error {
         /// What it should name.
         expected: &'static str,
     },
+    /// A test of the plan is the same as a test that there is not, or that is itself the same as another.
+    #[error("test {test} is said to be the same as {other}, which is no test of its own")]
+    SameAs {
+        /// The test.
+        test: String,
+        /// What it is said to be.
+        other: String,
+    },
     /// A test that the plan does not declare.
     #[error("test {0} is not in the plan; only planned tests can be registered")]
     UnknownTest(String),

@@ -52,6 +52,8 @@ pub struct PlannedTest {
     pub effect_kind: String,
     /// The figure of arXiv:2602.17532, for display only.
     pub published: Option<String>,
+    /// The row that puts the same test to other data: what is known of the level of that one holds for this one.
+    pub same_as: Option<String>,
     /// Whether it is the one test that speaks for its analysis.
     pub primary: bool,
     /// The simulated world in which its null hypothesis holds.
@@ -249,7 +251,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::PlanFormat`] for text that is no plan, [`Error::DeclaredTwice`] for a repeated id or number,
-    /// [`Error::Primary`] when an analysis with confirmatory tests does not name one of them as its primary test.
+    /// [`Error::Primary`] when an analysis with confirmatory tests does not name one of them as its primary test,
+    /// [`Error::SameAs`] for a test that is said to be one that there is not, or that is itself said to be another.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let file: PlanFile = toml::from_str(text).map_err(|e| Error::PlanFormat(Box::new(e)))?;
         let analyses: Vec<_> = file
@@ -270,7 +273,17 @@ impl Plan {
                 }
             }
         }
-        Ok(Self { analyses })
+        let plan = Self { analyses };
+        for test in plan.tests() {
+            let Some(other) = &test.same_as else { continue };
+            if plan.test(other).is_none_or(|other| other.same_as.is_some()) {
+                return Err(Error::SameAs {
+                    test: test.id.clone(),
+                    other: other.clone(),
+                });
+            }
+        }
+        Ok(plan)
     }
 
     /// The analyses in the order of the plan.
@@ -281,6 +294,11 @@ impl Plan {
     /// An analysis by id.
     pub fn analysis(&self, id: &str) -> Option<&PlannedAnalysis> {
         self.analyses.iter().find(|a| a.id == id)
+    }
+
+    /// A test by id.
+    pub fn test(&self, id: &str) -> Option<&PlannedTest> {
+        self.tests().find(|test| test.id == id)
     }
 
     /// All tests in the order of the plan.
@@ -347,6 +365,7 @@ struct TestEntry {
     #[serde(default)]
     claims: Claim,
     published: Option<String>,
+    same_as: Option<String>,
     n_unit: Option<String>,
     worlds: Option<[World; 2]>,
 }
@@ -373,6 +392,7 @@ impl AnalysisEntry {
                     method: entry.method,
                     effect_kind: entry.effect,
                     published: entry.published,
+                    same_as: entry.same_as,
                     primary: self.primary.as_ref() == Some(&entry.id) && kind == Kind::Confirmatory,
                     h0_world,
                     h1_world,
@@ -487,6 +507,25 @@ mod tests {
         let (x, text) = (test_entry("x"), format!("{ANALYSIS}\nprimary = \"x\"\n"));
         let repeated = format!("{text}confirmatory = [{x}]\ndescriptive = [{x}]");
         assert!(matches!(Plan::parse(&repeated), Err(Error::DeclaredTwice(id)) if id == "test a/x"));
+    }
+
+    #[test]
+    fn a_test_can_only_be_the_same_as_one_that_is_a_test_of_its_own() {
+        let same =
+            |id: &str, other: &str| test_entry(id).replace("{ id", &format!("{{ same_as = \"{other}\", id"));
+        let plan = |tests: [String; 2]| {
+            Plan::parse(&format!(
+                "{ANALYSIS}\nprimary = \"x\"\nconfirmatory = [{}]",
+                tests.join(",")
+            ))
+        };
+        assert!(plan([test_entry("x"), same("y", "a/x")]).is_ok());
+        for (tests, wrong) in [
+            ([test_entry("x"), same("y", "a/z")], "a/y"),
+            ([same("x", "a/y"), same("y", "a/x")], "a/x"),
+        ] {
+            assert!(matches!(plan(tests), Err(Error::SameAs { test, .. }) if test == wrong));
+        }
     }
 
     #[test]

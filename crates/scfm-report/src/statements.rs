@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn every_claim_rests_on_a_confirmatory_test() {
         for claim in &CLAIMS {
-            let test = Plan::embedded().tests().find(|t| t.id == claim.test);
+            let test = Plan::embedded().test(claim.test);
             assert_eq!(
                 test.map(|t| t.kind),
                 Some(crate::Kind::Confirmatory),

@@ -1,10 +1,10 @@
 //! `context-…`: does the picture hold in another cell type or modality? What those contexts' own runs registered, read
 //! from their registries, so that no number is computed twice.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use scfm_core::{Column, EdgeMatrix, Table};
 use scfm_perturb::Evaluable;
-use scfm_report::{Effect, forest};
+use scfm_report::{Effect, Plan, forest};
 use scfm_stats::{CrossedAuroc, Estimate, Interval, Undefined};
 
 use super::Desk;
@@ -20,61 +20,23 @@ pub const NEURON: &str = "context-neuron";
 /// The difference of mean AUROC that a context should be able to see.
 const DETECTABLE: f64 = 0.05;
 
-/// A row of this analysis and the row of the other run that it is.
-type Twin = (&'static str, &'static str);
-
-const EVALUATION: [Twin; 4] = [
-    (
-        "attention-above-chance",
-        "perturbation-first/attention-above-chance",
-    ),
-    (
-        "attention-vs-correlation",
-        "perturbation-first/attention-vs-correlation",
-    ),
-    ("variance-vs-attention", "gene-baselines/variance-vs-attention"),
-    ("delta-attention", "incremental-value/delta-attention"),
-];
-const SIZE: Twin = ("n-evaluable", "perturbation-first/n-evaluable");
-/// The whole of the baselines and of the confounds again.
-const CONFOUNDS: [Twin; 10] = [
-    ("mean-vs-attention", "gene-baselines/mean-vs-attention"),
-    ("detection-vs-attention", "gene-baselines/detection-vs-attention"),
-    ("delta-correlation", "incremental-value/delta-correlation"),
-    ("delta-trees-joint", "hard-generalisation/delta-trees-joint"),
-    ("residual-attention", "residualisation/residual-attention"),
-    ("residual-correlation", "residualisation/residual-correlation"),
-    ("degree-null-z", "degree-null/z"),
-    ("known-mode-vs-all", "reference-circularity/known-mode-vs-all"),
-    (
-        "propensity-matched-attention",
-        "propensity-matching/matched-attention",
-    ),
-    (
-        "expression-matched-attention",
-        "expression-matched/matched-attention",
-    ),
-];
-
 pub fn t_cell(desk: &mut Desk<'_>) -> Result<()> {
-    let twins: Vec<Twin> = EVALUATION.into_iter().chain([SIZE]).collect();
     with_other(desk, T_CELL, "t-cell", |desk, other| {
-        show(desk, T_CELL, other, &twins)?;
+        show(desk, T_CELL, other, &[])?;
         power(desk, T_CELL, other)
     })
 }
 
 pub fn neuron(desk: &mut Desk<'_>) -> Result<()> {
     with_other(desk, NEURON, "ipsc-neuron", |desk, other| {
-        show(desk, NEURON, other, &[EVALUATION[1], SIZE])?;
+        show(desk, NEURON, other, &[])?;
         power(desk, NEURON, other)
     })
 }
 
 pub fn rpe1(desk: &mut Desk<'_>) -> Result<()> {
-    let twins: Vec<Twin> = EVALUATION.into_iter().chain([SIZE]).chain(CONFOUNDS).collect();
     with_other(desk, RPE1, "rpe1", |desk, other| {
-        show(desk, RPE1, other, &twins)?;
+        show(desk, RPE1, other, &[])?;
         gene_only(desk, other)?;
         power(desk, RPE1, other)
     })
@@ -82,20 +44,14 @@ pub fn rpe1(desk: &mut Desk<'_>) -> Result<()> {
 
 pub fn crispra(desk: &mut Desk<'_>) -> Result<()> {
     with_other(desk, CRISPRA, "k562-crispra", |desk, other| {
-        show(
-            desk,
-            CRISPRA,
-            other,
-            &[
-                ("late-layer", "perturbation-first/attention-vs-correlation"),
-                SIZE,
-            ],
-        )?;
+        // The other run scored one layer.
+        let layers = ["middle-layer", "last-layer"];
+        show(desk, CRISPRA, other, &layers)?;
         let evidence = other.evidence()?;
         let last = evidence.attention.len() - 1;
         // Layer 6 of 18 in the literature.
         let middle = evidence.attention.len() / 3;
-        for (name, layer) in [("middle-layer", middle), ("last-layer", last)] {
+        for (name, layer) in layers.into_iter().zip([middle, last]) {
             let id = format!("{CRISPRA}/{name}");
             if layer == evidence.layer || (name == "middle-layer" && layer == last) {
                 let reason = format!("layer {layer} of {} is tested in another row", last + 1);
@@ -129,26 +85,33 @@ fn with_other(
     }
 }
 
-/// Registers what the other run has, and shows it.
-fn show(desk: &mut Desk<'_>, analysis: &str, other: &OtherRun, twins: &[Twin]) -> Result<()> {
+/// Registers the rows of this analysis that are rows of the other run, all but some of those, and shows them.
+fn show(desk: &mut Desk<'_>, analysis: &str, other: &OtherRun, but: &[&str]) -> Result<()> {
     let context = &other.record.context.name;
+    let planned = Plan::embedded()
+        .analysis(analysis)
+        .context("a planned analysis")?;
     let mut effects = Vec::new();
-    for (name, source) in twins {
-        let id = format!("{analysis}/{name}");
+    for test in &planned.tests {
+        let id = &test.id;
+        let name = id.rsplit('/').next().unwrap_or(id);
+        let Some(source) = test.same_as.as_deref().filter(|_| !but.contains(&name)) else {
+            continue;
+        };
         let row = other.registry.row(source);
         let Some(measured) = row.and_then(scfm_report::Row::measured) else {
             let reason = row
                 .and_then(scfm_report::Row::reason)
                 .unwrap_or("not in the plan");
             desk.registry
-                .not_run(&id, format!("{source} in {context}: {reason}"))?;
+                .not_run(id, format!("{source} in {context}: {reason}"))?;
             continue;
         };
-        desk.registry.adopt(&id, measured)?;
+        desk.registry.adopt(id, measured)?;
         if measured.effect_kind == "delta_auroc" {
             let level = 0.95;
             effects.push(Effect {
-                name: (*name).replace('-', " "),
+                name: name.replace('-', " "),
                 estimate: measured.effect,
                 ci: measured.ci.map(|(low, high)| Interval { low, high, level }),
             });

@@ -223,7 +223,7 @@ impl<E> Desk<'_, E> {
         let seed = random.then_some(self.record.seed);
         let mut outcome = outcome.clone();
         // The statistics know of rows and nodes; what these are, the plan says.
-        let planned = Plan::embedded().tests().find(|test| test.id == id);
+        let planned = Plan::embedded().test(id);
         if let (Ok(result), Some(planned)) = (&mut outcome, planned)
             && ["rows", "nodes", "pairs", "values"].contains(&result.n_unit)
         {
