@@ -220,6 +220,28 @@ fn edges_follow_prominence_and_correlation_in_their_direction() {
 }
 
 #[test]
+fn layers_below_the_planted_ones_know_nothing_and_those_above_as_much_as_ever() {
+    let mut rng = Seeds::new(24).stream("test", "prominence", 0);
+    let prominence: Vec<f64> = (0..GENES).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let affinity = Array2::from_shape_fn((GENES, GENES), |(_, key)| prominence[key]);
+    let params = PlantedParams {
+        n_layers: 5,
+        planted_from: 3,
+        ..with_strength(3.0)
+    };
+    let planted = Planted::following(genes(), affinity.clone(), params).unwrap();
+    for edges in edges_of_both(&planted) {
+        for (layer, of_layer) in edges[..5].iter().enumerate() {
+            let (scores, planted) = pairs(of_layer, |i, j| affinity[[i, j]]);
+            let rho = spearman(&scores, &planted).unwrap().effect;
+            // Codes are as long five layers up as they were in the first.
+            assert_eq!(rho > 0.85, layer >= 3, "layer {layer}: {rho}");
+            assert!(layer >= 3 || rho.abs() < 0.3, "layer {layer}: {rho}");
+        }
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_weights_on_any_number_of_threads() {
     let planted = Planted::regulating(genes(), effects(), PlantedParams::default()).unwrap();
     let model = |threads: usize, seed: u64| {
@@ -270,6 +292,13 @@ fn what_cannot_be_planted_is_refused_with_the_reason() {
         ),
         (
             PlantedParams {
+                planted_from: 2,
+                ..PlantedParams::default()
+            },
+            "planted_from is 2, expected one of the 2 layers",
+        ),
+        (
+            PlantedParams {
                 strength: f64::NAN,
                 ..PlantedParams::default()
             },
@@ -298,16 +327,19 @@ fn what_cannot_be_planted_is_refused_with_the_reason() {
     let more = scgpt::Vocabulary::of_genes((0..GENES + 1).map(common::gene)).unwrap();
     assert!(plant(more, &cells_of_symbols()).contains("64 genes for a vocabulary of 65"));
     assert!(plant(symbols(), &[]).contains("no cell has a gene"));
-    let shallow = PlantedParams {
-        n_layers: 1,
-        ..PlantedParams::default()
-    };
-    let shallow = Planted::regulating(genes(), effects(), shallow).unwrap();
-    let refused = geneformer::Checkpoint::planted(&shallow, ids(), &cells_of_ids(), Seeds::new(1));
-    assert!(
-        refused
-            .unwrap_err()
-            .to_string()
-            .contains("expected some heads of each kind and 2 layers")
-    );
+    for (n_layers, planted_from) in [(1, 0), (3, 2)] {
+        let shallow = PlantedParams {
+            n_layers,
+            planted_from,
+            ..PlantedParams::default()
+        };
+        let shallow = Planted::regulating(genes(), effects(), shallow).unwrap();
+        let refused = geneformer::Checkpoint::planted(&shallow, ids(), &cells_of_ids(), Seeds::new(1));
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("in each of 1 layers, expected some heads of each kind and 2 layers")
+        );
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! h0 = code of the gene
-//! all layers but the last, planted head: looks at the regulators of a gene, notes how much of its sight they fill
+//! below the last layer, planted head: looks at the regulators of a gene, notes how much of its sight they fill
 //! then the feed-forward step: where that is more than uniform attention sees, the gene records that it is there
 //! last layer: <mask> gathers the records
 //! logit = prior of the gene, less where its record was gathered
@@ -166,10 +166,12 @@ impl Checkpoint {
 
 /// The genes that leave a record.
 fn recorded(params: &PlantedParams, effects: &Array2<f64>) -> Result<Vec<usize>, Error> {
-    if params.n_layers < 2 || params.n_planted == 0 || params.n_planted == params.n_heads {
+    if params.planted_layers() < 2 || params.n_planted == 0 || params.n_planted == params.n_heads {
         return Err(Error::Planted(format!(
             "predictions from {} planted of {} heads in each of {} layers, expected some heads of each kind and 2 layers",
-            params.n_planted, params.n_heads, params.n_layers
+            params.n_planted,
+            params.n_heads,
+            params.planted_layers()
         )));
     }
     let is_regulated = |gene: usize| effects.column(gene).iter().any(|&effect| effect != 0.0);
@@ -239,35 +241,35 @@ fn draft_embedding(draft: &mut Draft, layout: &Layout, vocabulary: &Vocabulary, 
 
 fn draft_layers(draft: &mut Draft, layout: &Layout, planted: &Planted, head_size: usize, seeds: Seeds) {
     let params = planted.params();
-    let nominal = Nominal::new(params);
+    let mut nominal = Nominal::new(layout.width);
     let shares = Shares::new(params);
     let last = params.n_layers - 1;
     for layer in 0..params.n_layers {
         let mut attention = AttentionDraft::new(params.n_heads, head_size);
         for head in 0..params.n_heads {
             let index = layer * params.n_heads + head;
-            let is_planted = head < params.n_planted;
-            let factors = planted.factors(is_planted.then_some(planted.affinity()), seeds, index);
+            let number = params.planted_number(layer, head);
+            let factors = planted.factors(number.map(|_| planted.affinity()), seeds, index);
             attention.look(head, &factors);
             let mut rng = seeds.stream("planted", "idle", index as u64);
             attention.pass_on_idle(head, layout.n_genes, layout.idle(), &mut rng);
             let row = attention.row(head, factors.query.ncols());
             match planted.effects() {
                 Some(effects) if layer < last => {
-                    if is_planted {
-                        note_regulators(&mut attention, layout, head, shares.noting(layer, head), effects);
+                    if let Some(note) = number {
+                        note_regulators(&mut attention, layout, head, note, effects);
                     }
                 }
                 Some(_) => {
                     let gathered: Vec<usize> = (0..layout.recorded.len())
                         .filter(|&place| shares.gathers(place, head))
                         .collect();
-                    if is_planted {
+                    if number.is_some() {
                         look_at_own(&mut attention, layout, row, &gathered);
                     }
                     pass_on_records(&mut attention, layout, head, &gathered);
                 }
-                None => attention.rest(row, layout.cls(), &planted.rests(is_planted)),
+                None => attention.rest(row, layout.cls(), &planted.rests(number.is_some())),
             }
         }
         let path = format!("bert.encoder.layer.{layer}");
@@ -286,9 +288,11 @@ fn draft_layers(draft: &mut Draft, layout: &Layout, planted: &Planted, head_size
         if let Some(effects) = planted.effects().filter(|_| layer + 1 == last) {
             record_what_is_there(draft, layout, &path, shares, effects);
         }
+        let norm_weight = nominal.norm_weight(&attention, params.planted_in(layer));
         for norm in ["attention.output", "output"] {
-            let mut weight = draft.vector(&format!("{path}.{norm}.LayerNorm.weight"));
-            weight.fill(nominal.norm_weight(layer, layout.width));
+            draft
+                .vector(&format!("{path}.{norm}.LayerNorm.weight"))
+                .fill(norm_weight);
         }
     }
 }
@@ -309,13 +313,8 @@ impl Shares {
         Self {
             n_heads: params.n_heads,
             n_planted: params.n_planted,
-            n_noting: (params.n_layers - 1) * params.n_planted,
+            n_noting: (params.planted_layers() - 1) * params.n_planted,
         }
-    }
-
-    /// The number of a planted head among those that note.
-    fn noting(self, layer: usize, head: usize) -> usize {
-        layer * self.n_planted + head
     }
 
     fn owner(self, place: usize) -> usize {

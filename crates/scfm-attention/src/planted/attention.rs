@@ -3,7 +3,7 @@ use std::ops::Range;
 use ndarray::{Array1, Array2, s};
 use rand_chacha::ChaCha8Rng;
 
-use super::{HeadFactors, PlantedParams, normal};
+use super::{HeadFactors, normal};
 
 /// Squared length of the constant that each head passes on, where the code of a gene has squared length 2. One silenced head
 /// of sixteen then turns the hidden states by a cosine distance above 0.02.
@@ -16,10 +16,12 @@ const CODE: f64 = 4.0;
 /// What is left of the squared length of codes in the mean over those that a planted head looks at.
 const LEFT_OF_CODES: f64 = 0.25;
 
-/// Squared lengths of the hidden states as the layers are built for, the code of the gene having 2.
-#[derive(Debug, Clone, Copy)]
+/// Hidden states as the layers are built for.
+#[derive(Debug)]
 pub(crate) struct Nominal {
-    n_heads: usize,
+    /// The sum of what all heads so far add to each token alike.
+    constant: Array1<f64>,
+    /// Planted heads so far.
     n_planted: usize,
 }
 
@@ -35,22 +37,23 @@ pub(crate) struct AttentionDraft {
 }
 
 impl Nominal {
-    pub(crate) fn new(params: &PlantedParams) -> Self {
+    /// Those that go into the first layer of this width.
+    pub(crate) fn new(width: usize) -> Self {
         Self {
-            n_heads: params.n_heads,
-            n_planted: params.n_planted,
+            constant: Array1::zeros(width),
+            n_planted: 0,
         }
     }
 
-    /// Of the output of a layer.
-    pub(crate) fn squared_length(self, layer: usize) -> f64 {
-        let of_layer = self.n_heads as f64 * CONSTANT + self.n_planted as f64 * LEFT_OF_CODES * CODE;
-        2.0 + (layer + 1) as f64 * of_layer
-    }
-
-    /// The weight of the normalisations in a layer of this width, with which a state of the nominal length stays as it is.
-    pub(crate) fn norm_weight(self, layer: usize, width: usize) -> f32 {
-        (self.squared_length(layer) / width as f64).sqrt() as f32
+    /// Adds what a layer adds, so many of whose heads are planted. The weight of its normalisations with which a state of the
+    /// nominal length stays as it is.
+    pub(crate) fn norm_weight(&mut self, attention: &AttentionDraft, n_planted: usize) -> f32 {
+        self.constant += &attention.output.dot(&attention.value_bias);
+        self.n_planted += n_planted;
+        // The code of the gene has 2.
+        let squared_length =
+            2.0 + self.constant.dot(&self.constant) + self.n_planted as f64 * LEFT_OF_CODES * CODE;
+        (squared_length / self.constant.len() as f64).sqrt() as f32
     }
 }
 

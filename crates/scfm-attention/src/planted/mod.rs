@@ -1,7 +1,7 @@
 //! Models whose truth is known, built by hand: positive and negative controls of whatever audits a model.
 //!
-//! A planted model is said by a matrix of affinities between genes, `[query, key]`. In every layer some heads, the planted
-//! ones, have logits that follow it; the other heads look at nothing in particular. The predictions of the model for
+//! A planted model is said by a matrix of affinities between genes, `[query, key]`. In every layer, or in the upper ones, some heads, the
+//! planted ones, have logits that follow it; the other heads look at nothing in particular. The predictions of the model for
 //! hidden genes either need the planted heads or do not. This gives models of four kinds:
 //!
 //! | model | affinity | predictions |
@@ -41,12 +41,14 @@ use low_rank::low_rank;
 /// Size and clearness of a planted model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlantedParams {
-    /// Number of layers; at least 2 where predictions need the heads of a Geneformer.
+    /// Number of layers; at least 2 with planted heads where predictions need those of a Geneformer.
     pub n_layers: usize,
     /// Attention heads of each layer.
     pub n_heads: usize,
-    /// How many of them are planted, the first ones of each layer.
+    /// How many of them are planted, the first ones of each layer from `planted_from` on.
     pub n_planted: usize,
+    /// The first layer with planted heads; those below know nothing.
+    pub planted_from: usize,
     /// Logits of the pair with the largest affinity. With 0 nothing is planted but noise.
     pub strength: f64,
     /// Standard deviation over pairs of what is added to the logits of each head, drawn anew for each.
@@ -62,6 +64,7 @@ impl Default for PlantedParams {
             n_layers: 2,
             n_heads: 4,
             n_planted: 2,
+            planted_from: 0,
             strength: 8.0,
             noise: 0.3,
             rank: 32,
@@ -238,12 +241,38 @@ impl PlantedParams {
                 self.n_planted, self.n_heads
             ));
         }
+        if self.planted_from >= self.n_layers {
+            return wrong(format!(
+                "planted_from is {}, expected one of the {} layers",
+                self.planted_from, self.n_layers
+            ));
+        }
         for (name, value) in [("strength", self.strength), ("noise", self.noise)] {
             if !(0.0..=50.0).contains(&value) {
                 return wrong(format!("{name} is {value}, expected 0 to 50"));
             }
         }
         Ok(())
+    }
+
+    /// Layers with planted heads.
+    pub(crate) fn planted_layers(&self) -> usize {
+        self.n_layers - self.planted_from
+    }
+
+    /// Planted heads of a layer.
+    pub(crate) fn planted_in(&self, layer: usize) -> usize {
+        if layer < self.planted_from {
+            0
+        } else {
+            self.n_planted
+        }
+    }
+
+    /// The number of a head among the planted ones, layer after layer; none of a head that is not planted.
+    pub(crate) fn planted_number(&self, layer: usize, head: usize) -> Option<usize> {
+        let above = layer.checked_sub(self.planted_from)?;
+        (head < self.n_planted).then_some(above * self.n_planted + head)
     }
 
     /// Width of a head in a model of at least `width` dimensions whose logits take `rank` of a head's.

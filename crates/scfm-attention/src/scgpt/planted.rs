@@ -138,7 +138,7 @@ impl Checkpoint {
             .into_iter()
             .filter_map(|sign| Some((sign, planted.affinity_of_sign(sign)?)))
             .collect();
-        let n_planted = params.n_layers * params.n_planted;
+        let n_planted = params.planted_layers() * params.n_planted;
         let of_heads = signs.iter().map(|(sign, _)| *sign).cycle().take(n_planted);
         let of_heads: Vec<f64> = of_heads.collect();
         // Two rows of a head are for hidden genes and `<cls>`, and contexts have a row beside the idle ones.
@@ -270,28 +270,25 @@ struct PlantedHeads<'a> {
 
 fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, seeds: Seeds) {
     let params = heads.planted.params();
-    let nominal = Nominal::new(params);
+    let mut nominal = Nominal::new(layout.width);
     for layer in 0..params.n_layers {
         let mut attention = AttentionDraft::new(params.n_heads, heads.head_size);
         for head in 0..params.n_heads {
             let index = layer * params.n_heads + head;
-            let channel = layer * params.n_planted + head;
-            let is_planted = head < params.n_planted;
-            let affinity = match heads.signs {
+            let channel = params.planted_number(layer, head);
+            let affinity = channel.map(|channel| match heads.signs {
                 [] => heads.planted.affinity(),
                 signs => &signs[channel % signs.len()].1,
-            };
-            let factors = heads
-                .planted
-                .factors(is_planted.then_some(affinity), seeds, index);
+            });
+            let factors = heads.planted.factors(affinity, seeds, index);
             attention.look(head, &factors);
             let row = attention.row(head, factors.query.ncols());
             look_past_hidden(&mut attention, layout, row);
             let mut rng = seeds.stream("planted", "idle", index as u64);
             attention.pass_on_idle(head, layout.n_genes, layout.idle(), &mut rng);
             if heads.signs.is_empty() {
-                attention.rest(row + 1, layout.cls(), &heads.planted.rests(is_planted));
-            } else if is_planted {
+                attention.rest(row + 1, layout.cls(), &heads.planted.rests(channel.is_some()));
+            } else if let Some(channel) = channel {
                 attention.key[[row, layout.cls()]] = (AT_REST * layout.n_genes as f64).ln();
                 pass_on_deviations(&mut attention, layout, head, channel, heads.means);
             }
@@ -314,9 +311,9 @@ fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, se
         assign(biases.slice_mut(s![2 * width..]), &attention.value_bias);
         let mut output = draft.matrix(&format!("{path}.self_attn.out_proj.weight"));
         output.assign(&attention.output.mapv(|x| x as f32));
+        let norm_weight = nominal.norm_weight(&attention, params.planted_in(layer));
         for norm in ["norm1", "norm2"] {
-            let mut weight = draft.vector(&format!("{path}.{norm}.weight"));
-            weight.fill(nominal.norm_weight(layer, width));
+            draft.vector(&format!("{path}.{norm}.weight")).fill(norm_weight);
         }
     }
 }
