@@ -13,8 +13,8 @@ use crate::commands::evaluate::{Order, prepare};
 use crate::conclusion::find;
 use crate::progress::Progress;
 
-/// Analyses that no world says anything of: simulations of their own, and effects of a transformer's parts, which do not add up
-/// with or without regulation.
+/// Analyses that no world says anything of: simulations of their own, and what parts of a transformer leave of an effect, which is
+/// nothing to ask where predictions need no parts and never 0 where they do.
 const LEFT_OUT: &[&str] = &["mediation-bias", "cssi-synthetic", "cssi-structured"];
 /// Those of numbers of cells and of cell states, which a planted model does not know: where attention says nothing they find
 /// nothing, elsewhere there is nothing that they should find.

@@ -17,21 +17,23 @@ use crate::fixture::{Simulation, vocabulary, write_references};
 use crate::inputs::{EdgeFiles, Inputs};
 use crate::reference_files;
 
-/// Genes of a world, all of which are in its panel.
-const N_GENES: usize = 100;
+/// Genes of a world. Most are variable enough for its panel by themselves.
+const N_GENES: usize = 92;
 /// Its transcription factors, all of which are perturbed.
 const N_TFS: usize = 36;
 /// Other genes that are perturbed.
 const N_OTHERS: usize = 3;
-/// The models: layers, heads of each and how many of them follow what the model knows. Few of many, since the heads that are
-/// ranked first are compared with random sets of as many, and not so many that one of them is not felt.
-const N_LAYERS: usize = 2;
-const N_HEADS: usize = 12;
+/// The models: layers, heads of each and how many of those follow what the model knows, in the upper layers alone, so that there
+/// is something to find along the depth. Few of many, since the heads that are ranked first are compared with random sets of as
+/// many, and not so many that one of them is not felt.
+const N_LAYERS: usize = 4;
+const PLANTED_FROM: usize = 2;
+const N_HEADS: usize = 6;
 const N_PLANTED: usize = 2;
 /// Of the logits of a head: less than that of a network of these factors, whose first dimensions hold most of it.
-const RANK: usize = 16;
+const RANK: usize = 20;
 /// Logits by which the best-liked key stands out at the stated strength.
-const STRENGTH: f64 = 10.0;
+const STRENGTH: f64 = 9.0;
 /// Where a gene that is in no cell would stand at minus infinity.
 const LEAST_MEAN: f64 = 1e-6;
 const SCREEN: &str = "screen.h5ad";
@@ -47,7 +49,6 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
     write_model(world, &simulation.world, &cells, seeds, &model)?;
 
     let mut context: Context = toml::from_str(include_str!("context.toml"))?;
-    context.name = world.to_string();
     context.parameters.ablation_cells = ablation_cells(world.family);
     let references = reference_files::find(&context, Some(&folder.join("references")), true)?;
     Ok(Inputs {
@@ -67,7 +68,7 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
 fn ablation_cells(family: Family) -> usize {
     match family {
         Family::Geneformer => 24,
-        Family::ScGpt => 64,
+        Family::ScGpt => 60,
     }
 }
 
@@ -132,7 +133,7 @@ fn screen_params() -> ScreenParams {
         n_control_guides: 4,
         n_perturbed_tfs: N_TFS,
         n_perturbed_others: N_OTHERS,
-        cells_per_guide: 36,
+        cells_per_guide: 48,
         depth: 2_500.0,
         stress: (0.05, 0.8),
         // What donors shift in a factor its targets follow, which control cells would show in every world.
@@ -158,6 +159,7 @@ fn planted(
         n_layers: N_LAYERS,
         n_heads: N_HEADS,
         n_planted: N_PLANTED,
+        planted_from: PLANTED_FROM,
         strength: STRENGTH * f64::from(world.strength) / 100.0,
         rank: RANK,
         ..PlantedParams::default()
