@@ -244,8 +244,10 @@ fn softmax(row: &mut [f32], scale: f32) {
             *sum += x;
         }
     }
-    exponentiate(&mut filled, max, scale);
-    rest.copy_from_slice(&filled[..rest.len()]);
+    if !rest.is_empty() {
+        exponentiate(&mut filled, max, scale);
+        rest.copy_from_slice(&filled[..rest.len()]);
+    }
     let total = sums.iter().chain(&*rest).sum::<f32>();
     let inverse = 1.0 / total;
     for x in row {

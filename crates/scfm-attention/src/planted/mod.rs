@@ -1,7 +1,7 @@
 //! Models whose truth is known, built by hand: positive and negative controls of whatever audits a model.
 //!
-//! A planted model is said by a matrix of affinities between genes, `[query, key]`. In every layer, or in the upper ones, some heads, the
-//! planted ones, have logits that follow it; the other heads look at nothing in particular. The predictions of the model for
+//! A planted model is said by a matrix of affinities between genes, `[query, key]`. In every layer, or in the upper ones, some
+//! heads, the planted ones, have logits that follow it; the other heads look at nothing in particular. The predictions of the model for
 //! hidden genes either need the planted heads or do not. This gives models of four kinds:
 //!
 //! | model | affinity | predictions |
