@@ -224,8 +224,12 @@ fn rounding_of_a_prediction_is_no_effect_of_a_source() {
     let world = world();
     let (model, cells, _) = plant_scgpt(&world, &gene_level(&world));
     let read_out = MaskedValue { model: &model };
-    for cell in &cells {
-        assert_eq!(PatchedCell::new(&read_out, cell, 3, 7).unwrap().total(), 0.0);
+    // One in 25 of these pairs of predictions differs in its last bits.
+    for cell in &cells[..4] {
+        for target in 2..40 {
+            let patched = PatchedCell::new(&read_out, cell, 1, target).unwrap();
+            assert_eq!(patched.total(), 0.0, "place {target}");
+        }
     }
 }
 

@@ -271,8 +271,7 @@ impl PlantedParams {
 
     /// The number of a head among the planted ones, layer after layer; none of a head that is not planted.
     pub(crate) fn planted_number(&self, layer: usize, head: usize) -> Option<usize> {
-        let above = layer.checked_sub(self.planted_from)?;
-        (head < self.n_planted).then_some(above * self.n_planted + head)
+        (head < self.planted_in(layer)).then(|| (layer - self.planted_from) * self.n_planted + head)
     }
 
     /// Width of a head in a model of at least `width` dimensions whose logits take `rank` of a head's.
