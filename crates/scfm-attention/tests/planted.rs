@@ -234,7 +234,6 @@ fn layers_below_the_planted_ones_know_nothing_and_those_above_as_much_as_ever() 
         for (layer, of_layer) in edges[..5].iter().enumerate() {
             let (scores, planted) = pairs(of_layer, |i, j| affinity[[i, j]]);
             let rho = spearman(&scores, &planted).unwrap().effect;
-            // Codes are as long five layers up as they were in the first.
             assert_eq!(rho > 0.85, layer >= 3, "layer {layer}: {rho}");
             assert!(layer >= 3 || rho.abs() < 0.3, "layer {layer}: {rho}");
         }

@@ -139,3 +139,33 @@ fn directions(shape: (usize, usize), rng: &mut ChaCha8Rng) -> Array2<f64> {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_layers_add_to_all_tokens_lines_up_or_cancels() {
+        let adds = |signs: [f64; 4]| AttentionDraft {
+            value_bias: Array1::from(signs.to_vec()),
+            output: Array2::eye(4),
+            ..AttentionDraft::new(1, 4)
+        };
+        let constant = [1.0, -1.0, 0.0, 0.0];
+        let mut nominal = Nominal::new(4);
+        // Squared lengths 2 + 2, 2 + 8 and 2 + 2 again, of four dimensions.
+        for (adds, squared_length) in [
+            (adds(constant), 4.0f32),
+            (adds(constant), 10.0),
+            (adds(constant.map(|x| -x)), 4.0),
+        ] {
+            let weight = nominal.norm_weight(&adds, 0);
+            assert!((weight - (squared_length / 4.0).sqrt()).abs() < 1e-6, "{weight}");
+        }
+        let weight = nominal.norm_weight(&AttentionDraft::new(1, 4), 2);
+        assert!(
+            (weight - (6.0f32 / 4.0).sqrt()).abs() < 1e-6,
+            "planted heads add codes: {weight}"
+        );
+    }
+}
