@@ -12,7 +12,7 @@ pub use battery::{Judged, evaluate};
 pub use summary::summarise;
 
 /// Raised when worlds or what is done to them change: stored ones are then made anew.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// What the attention of a world's model knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

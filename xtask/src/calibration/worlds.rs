@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use ndarray::Array2;
+use rand::RngExt;
 use scfm_attention::geneformer;
 use scfm_attention::planted::{Planted, PlantedParams};
 use scfm_attention::scgpt::{self, TokenizerParams};
@@ -40,6 +41,8 @@ const SCREEN: &str = "screen.h5ad";
 
 /// Writes the files of a world to `folder` and says how they are evaluated.
 pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
+    // Nothing of a world is another's: models draw from streams that do not know for which world.
+    let seeds = Seeds::new(seeds.stream("calibration", &world.to_string(), 0).random());
     let simulated = scfm_synth::World::new(params(world), seeds)?;
     let simulation = Simulation::new(simulated, &screen_params(), seeds.root(), SCREEN)?;
     simulation.write_screen(&folder.join(SCREEN))?;
@@ -166,7 +169,7 @@ fn planted(
     };
     let planted = match world.truth {
         Truth::NoSignal => {
-            let rng = &mut seeds.stream(&format!("calibration/{world}"), "affinity", 0);
+            let rng = &mut seeds.stream("calibration", "affinity", 0);
             let of_key: Vec<f64> = (0..n).map(|_| draw::normal(rng)).collect();
             let affinity = Array2::from_shape_fn((n, n), |(_, key)| of_key[key] + draw::normal(rng));
             Planted::following(genes, affinity, params)

@@ -252,7 +252,7 @@ fn draft_layers(draft: &mut Draft, layout: &Layout, planted: &Planted, head_size
             let factors = planted.factors(number.map(|_| planted.affinity()), seeds, index);
             attention.look(head, &factors);
             let mut rng = seeds.stream("planted", "idle", index as u64);
-            attention.pass_on_idle(head, layout.n_genes, layout.idle(), &mut rng);
+            attention.pass_on_idle(head, index, layout.n_genes, layout.idle(), &mut rng);
             let row = attention.row(head, factors.query.ncols());
             match planted.effects() {
                 Some(effects) if layer < last => {

@@ -1,6 +1,7 @@
+use std::f64::consts::PI;
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2, Axis, s};
 use rand_chacha::ChaCha8Rng;
 
 use super::{HeadFactors, normal};
@@ -103,10 +104,16 @@ impl AttentionDraft {
     }
 
     /// Passes on a code of what the head looks at, and a constant, through the last rows of the head to dimensions that nothing
-    /// reads. Codes are the head's own, since those of several heads that look at one gene would add up.
+    /// reads. Codes are the head's own, since those of several heads that look at one gene would add up, and cancel over the
+    /// genes, or a head that looks at all alike would pass on a second constant.
+    ///
+    /// `index` is the number of the head in the model. Constants of heads must neither line up nor cancel by chance: silencing one
+    /// would change the length of every hidden state, and with it all logits above, more than what a planted head passes on
+    /// does. They stand at right angles to each other until directions run out, and those that share one take turns in sign.
     pub(crate) fn pass_on_idle(
         &mut self,
         head: usize,
+        index: usize,
         n_genes: usize,
         idle: Range<usize>,
         rng: &mut ChaCha8Rng,
@@ -114,18 +121,29 @@ impl AttentionDraft {
         let n = idle.len();
         let first = self.row(head, self.head_size - n);
         let rows = first..first + n;
-        let codes = directions((n_genes, n), rng) * CODE.sqrt();
+        let mut codes = directions((n_genes, n), rng) * CODE.sqrt();
+        codes -= &codes.mean_axis(Axis(0)).expect("a gene");
         self.value
             .slice_mut(s![rows.clone(), ..n_genes])
             .assign(&codes.t());
-        let constant = directions((1, n), rng) * CONSTANT.sqrt();
-        self.value_bias
-            .slice_mut(s![rows.clone()])
-            .assign(&constant.row(0));
+        let sign = if (index / (n - 1)).is_multiple_of(2) {
+            1.0
+        } else {
+            -1.0
+        };
+        let constant = balanced_wave(n, index % (n - 1) + 1) * (sign * CONSTANT.sqrt());
+        self.value_bias.slice_mut(s![rows.clone()]).assign(&constant);
         for (row, dimension) in rows.zip(idle) {
             self.output[[dimension, row]] = 1.0;
         }
     }
+}
+
+/// One of the n − 1 directions of length 1 that stand at right angles to each other and whose entries sum to 0: a cosine of so many
+/// half waves, `k` from 1 to n − 1.
+fn balanced_wave(n: usize, k: usize) -> Array1<f64> {
+    let angle = |i: usize| PI * k as f64 * (i as f64 + 0.5) / n as f64;
+    Array1::from_shape_fn(n, |i| (2.0 / n as f64).sqrt() * angle(i).cos())
 }
 
 /// Rows of length 1 in random directions whose entries sum to 0.

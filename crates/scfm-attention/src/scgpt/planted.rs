@@ -285,7 +285,7 @@ fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, se
             let row = attention.row(head, factors.query.ncols());
             look_past_hidden(&mut attention, layout, row);
             let mut rng = seeds.stream("planted", "idle", index as u64);
-            attention.pass_on_idle(head, layout.n_genes, layout.idle(), &mut rng);
+            attention.pass_on_idle(head, index, layout.n_genes, layout.idle(), &mut rng);
             if heads.signs.is_empty() {
                 attention.rest(row + 1, layout.cls(), &heads.planted.rests(channel.is_some()));
             } else if let Some(channel) = channel {
