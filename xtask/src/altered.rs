@@ -35,7 +35,7 @@ impl Reader {
         cells: &Cells,
         conditions: &[Interventions],
         n_targets: usize,
-        hidden: impl Fn(&TokenisedCell) -> Hidden + Sync,
+        hidden: impl Fn(&TokenisedCell, f64) -> Hidden + Sync,
         progress: impl Fn(usize) + Sync,
     ) -> Result<MaskedReadOut> {
         fn read<P: Predictor>(
@@ -43,10 +43,11 @@ impl Reader {
             cells: &[<P::Model as Transformer>::Cell],
             conditions: &[Interventions],
             n_targets: usize,
-            hidden: impl Fn(&TokenisedCell) -> Hidden + Sync,
+            hidden: impl Fn(&TokenisedCell, f64) -> Hidden + Sync,
             progress: impl Fn(usize) + Sync,
         ) -> Result<MaskedReadOut> {
-            let of_cell = |_: usize, cell: &<P::Model as Transformer>::Cell| hidden(cell.as_ref());
+            let of_cell =
+                |_: usize, cell: &<P::Model as Transformer>::Cell| hidden(cell.as_ref(), P::HIDDEN_SHARE);
             Ok(read_masked(
                 predictor, cells, conditions, n_targets, of_cell, progress,
             )?)

@@ -174,7 +174,7 @@ pub struct Parameters {
     pub folds: usize,
     /// Ways of dealing genes into folds over which the spread of a residual's AUROC is looked at.
     pub fold_seeds: u64,
-    /// Trees of a boosted model of responses.
+    /// Trees of a boosted model of responses; one of edge scores has half as many.
     pub boosted_trees: usize,
     /// Bootstrap replicates of headline intervals.
     pub bootstrap: usize,

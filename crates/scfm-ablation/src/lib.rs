@@ -87,7 +87,7 @@ pub use error::Error;
 pub use halves::{HALVES, Halves};
 pub use heads::{HeadId, row_entropy};
 pub use knock_out::{KnockOut, PARTS, hidden_part, knock_out_effects};
-pub use masked::{Fidelity, HIDDEN_SHARE, Hidden, MOST_HIDDEN, MaskedReadOut, read_masked};
+pub use masked::{Fidelity, Hidden, MOST_HIDDEN, MaskedReadOut, read_masked};
 pub use masked_effect::{MaskedDesign, RankedHarm, TargetChanges};
 pub use mediation::{CellEffects, MediationRun, OverCells, PUBLISHED_QUANTILE, Residual, residual_test};
 pub use pairs::{CandidatePair, disjoint_pairs, spread_cells};

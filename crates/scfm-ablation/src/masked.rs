@@ -12,10 +12,6 @@ use crate::intact::{going_on, lowest_layer, shared_sites};
 use crate::predictor::{CellOf, cosine_distance};
 use crate::{Error, Judgement, Predictor};
 
-/// Of the genes of a cell at most this share is hidden, as in the training of both families: with more, the cell that is
-/// left is none that the model knows.
-pub const HIDDEN_SHARE: f64 = 0.15;
-
 /// At most so many genes of a cell are hidden: more would cost more in the vocabulary head than in the layers.
 pub const MOST_HIDDEN: usize = 200;
 
@@ -33,8 +29,9 @@ pub struct Hidden {
 
 impl Hidden {
     /// Hides some of the `wanted` genes of a cell: `wanted` has for each column of the counts the gene's position among the
-    /// targets, if it is to be asked for. All conditions are asked for the same ones.
-    pub fn draw(cell: &TokenisedCell, wanted: &[Option<usize>], rng: &mut ChaCha8Rng) -> Self {
+    /// targets, if it is to be asked for. At most `share` of the cell's genes are hidden ([`Predictor::HIDDEN_SHARE`]). All
+    /// conditions are asked for the same ones.
+    pub fn draw(cell: &TokenisedCell, wanted: &[Option<usize>], share: f64, rng: &mut ChaCha8Rng) -> Self {
         let mut n_genes = 0usize;
         let mut found = Vec::new();
         for (place, column) in (0..).zip(&cell.columns) {
@@ -44,8 +41,8 @@ impl Hidden {
                 found.push((place, *target));
             }
         }
-        let share = ((n_genes as f64 * HIDDEN_SHARE).round() as usize).max(1);
-        let n = share.min(MOST_HIDDEN).min(found.len());
+        let most = ((n_genes as f64 * share).round() as usize).max(1);
+        let n = most.min(MOST_HIDDEN).min(found.len());
         let mut drawn: Vec<(u32, usize)> = index::sample(rng, found.len(), n)
             .iter()
             .map(|i| found[i])

@@ -11,6 +11,10 @@ pub trait Predictor: Sync {
     /// The model.
     type Model: Transformer<Cell: Clone + Sync>;
 
+    /// Of the genes of a cell at most this share is hidden at once: the least that the family hid in training, since with more
+    /// less is left to predict from, and with less a pass says less.
+    const HIDDEN_SHARE: f64;
+
     /// The model.
     fn model(&self) -> &Self::Model;
 
@@ -85,6 +89,8 @@ pub struct MaskedValue<'a> {
 
 impl Predictor for MaskedGene<'_> {
     type Model = Geneformer;
+
+    const HIDDEN_SHARE: f64 = 0.15;
 
     fn model(&self) -> &Geneformer {
         self.model
@@ -163,6 +169,8 @@ impl Predictor for MaskedGene<'_> {
 
 impl Predictor for MaskedValue<'_> {
     type Model = ScGpt;
+
+    const HIDDEN_SHARE: f64 = 0.25;
 
     fn model(&self) -> &ScGpt {
         self.model

@@ -78,7 +78,7 @@ fn ask<P: Predictor>(
         .collect();
     let hide = |index: usize, cell: &CellOf<P>| {
         let mut rng = Seeds::new(5).stream("test", "hidden", index as u64);
-        Hidden::draw(cell.as_ref(), &wanted, &mut rng)
+        Hidden::draw(cell.as_ref(), &wanted, P::HIDDEN_SHARE, &mut rng)
     };
     read_masked(predictor, cells, conditions, GENES, hide, |_| ()).unwrap()
 }

@@ -4,7 +4,8 @@ use anyhow::Result;
 use ndarray::{Array2, ArrayView2, Axis};
 use scfm_baselines::features::{DROPOUT_RATE, MEAN, VARIANCE};
 use scfm_baselines::{
-    EdgeModel, ResidualParams, Residuals, Retained, rank_transformed, residualise, retained_difference,
+    BoostedTrees, EdgeModel, ResidualParams, Residuals, Retained, rank_transformed, residualise,
+    retained_difference,
 };
 use scfm_core::{Column, Panel, Table};
 use scfm_grn::{CandidateUniverse, GeneNames};
@@ -59,9 +60,16 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
         evidence.correlation.align(panel, panel).mapv_into(f64::abs),
     ];
     let features = features(desk)?;
+    let defaults = ResidualParams::default();
+    let parameters = &desk.record.context.parameters;
     let params = ResidualParams {
-        n_folds: desk.record.context.parameters.folds,
-        ..ResidualParams::default()
+        n_folds: parameters.folds,
+        trees: BoostedTrees {
+            // As many beside those of responses as published: 100 beside 200.
+            n_trees: parameters.boosted_trees.div_ceil(2),
+            ..defaults.trees
+        },
+        ..defaults
     };
     let forms = match forms(desk, &edges, features.view(), universe.tfs(), &params) {
         Err(scfm_baselines::Error::Stats(scfm_stats::Error::Undefined(reason))) => {

@@ -147,9 +147,9 @@ impl Workbench<'_> {
         let conditions: Vec<Interventions> = plan.all.iter().map(Condition::interventions).collect();
         let bar = self.progress.bar("hidden genes", cells.len());
         let seeds = self.seeds;
-        let hidden = |cell: &TokenisedCell| {
+        let hidden = |cell: &TokenisedCell, share: f64| {
             let mut stream = seeds.stream(ABLATION, "hidden genes", cell.cell as u64);
-            Hidden::draw(cell, &wanted, &mut stream)
+            Hidden::draw(cell, &wanted, share, &mut stream)
         };
         let read = reader.masked_under(cells, &conditions, panel.len(), hidden, |done| bar.set(done))?;
         bar.finish();

@@ -53,7 +53,7 @@ const PRESENT: f32 = 4.0;
 const LEAST_SPREAD: f64 = 0.03;
 
 /// Share of the genes that are hidden when baseline and gain are fitted, and most cells that they are fitted to.
-const HIDDEN: f64 = 0.15;
+const HIDDEN: f64 = 0.25;
 const MAX_CELLS: usize = 200;
 
 /// Where what stands in a hidden state; pairs are of opposite sign.
