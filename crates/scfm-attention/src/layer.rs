@@ -9,7 +9,7 @@
 //! ```
 
 use candle_core::{D, Device, Tensor};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use scfm_core::{Head, Layer};
 
 use crate::interventions::HeadIntervention;
@@ -347,14 +347,15 @@ pub(crate) fn patch_tensor(
             expected,
         });
     }
-    let n_rows = positions.map_or(expected.0, <[u32]>::len);
-    let mut values: Vec<f32> = Vec::with_capacity(n_rows * expected.1);
-    match positions {
-        Some(positions) => positions
-            .iter()
-            .for_each(|&row| values.extend(patch.row(row as usize))),
-        None => values.extend(patch),
-    }
+    let rows = match positions {
+        Some(positions) => {
+            let rows: Vec<usize> = positions.iter().map(|&row| row as usize).collect();
+            patch.select(Axis(0), &rows)
+        }
+        None => patch.as_standard_layout().into_owned(),
+    };
+    let n_rows = rows.nrows();
+    let (values, _) = rows.into_raw_vec_and_offset();
     Ok(Tensor::from_vec(values, (n_rows, expected.1), device)?)
 }
 

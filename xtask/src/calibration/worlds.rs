@@ -19,7 +19,7 @@ use crate::inputs::{EdgeFiles, Inputs};
 use crate::reference_files;
 
 /// Genes of a world. Most are variable enough for its panel by themselves.
-const N_GENES: usize = 92;
+const N_GENES: usize = 88;
 /// Its transcription factors, all of which are perturbed.
 const N_TFS: usize = 36;
 /// Other genes that are perturbed.
@@ -29,10 +29,10 @@ const N_OTHERS: usize = 3;
 /// many, and not so many that one of them is not felt.
 const N_LAYERS: usize = 4;
 const PLANTED_FROM: usize = 2;
-const N_HEADS: usize = 6;
+const N_HEADS: usize = 7;
 const N_PLANTED: usize = 2;
 /// Of the logits of a head: less than that of a network of these factors, whose first dimensions hold most of it.
-const RANK: usize = 20;
+const RANK: usize = 18;
 /// Logits by which the best-liked key stands out at the stated strength.
 const STRENGTH: f64 = 9.0;
 /// Where a gene that is in no cell would stand at minus infinity.
@@ -70,8 +70,8 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
 /// Cells in which genes are hidden: squared bins are noisier than nats.
 fn ablation_cells(family: Family) -> usize {
     match family {
-        Family::Geneformer => 24,
-        Family::ScGpt => 60,
+        Family::Geneformer => 18,
+        Family::ScGpt => 28,
     }
 }
 
@@ -132,7 +132,7 @@ fn params(world: &World) -> WorldParams {
 
 fn screen_params() -> ScreenParams {
     ScreenParams {
-        n_controls: 400,
+        n_controls: 240,
         n_control_guides: 4,
         n_perturbed_tfs: N_TFS,
         n_perturbed_others: N_OTHERS,
