@@ -44,7 +44,7 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
     // Nothing of a world is another's: models draw from streams that do not know for which world.
     let seeds = Seeds::new(seeds.stream("calibration", &world.to_string(), 0).random());
     let simulated = scfm_synth::World::new(params(world), seeds)?;
-    let simulation = Simulation::new(simulated, &screen_params(), seeds.root(), SCREEN)?;
+    let simulation = Simulation::new(simulated, &screen_params(world.truth), seeds.root(), SCREEN)?;
     simulation.write_screen(&folder.join(SCREEN))?;
     write_references(&simulation.world, folder, seeds)?;
     let model = folder.join("model");
@@ -53,6 +53,7 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
 
     let mut context: Context = toml::from_str(include_str!("context.toml"))?;
     context.parameters.ablation_cells = ablation_cells(world.family);
+    context.parameters.n_ctrl = edge_cells(world.truth);
     let references = reference_files::find(&context, Some(&folder.join("references")), true)?;
     Ok(Inputs {
         context,
@@ -65,6 +66,15 @@ pub fn make(world: &World, seeds: Seeds, folder: &Path) -> Result<Inputs> {
         embedded: true,
         checkpoint: None,
     })
+}
+
+/// Control cells that edges are read from, and at least as many again for differential expression: more where samples and strata of
+/// them are looked at.
+fn edge_cells(truth: Truth) -> usize {
+    match truth {
+        Truth::NoSignal => 160,
+        _ => 88,
+    }
 }
 
 /// Cells in which genes are hidden: squared bins are noisier than nats.
@@ -130,9 +140,9 @@ fn params(world: &World) -> WorldParams {
     }
 }
 
-fn screen_params() -> ScreenParams {
+fn screen_params(truth: Truth) -> ScreenParams {
     ScreenParams {
-        n_controls: 240,
+        n_controls: (2 * edge_cells(truth)).max(240),
         n_control_guides: 4,
         n_perturbed_tfs: N_TFS,
         n_perturbed_others: N_OTHERS,
