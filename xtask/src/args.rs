@@ -147,6 +147,9 @@ pub struct EvaluateArgs {
     /// Say what would be done and what it would cost, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Finished runs of other checkpoints on the same data, for what `scaling` says of models
+    #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with = "all")]
+    pub beside: Vec<PathBuf>,
     /// Exit with 3 where an analysis could not run
     #[arg(long)]
     pub strict: bool,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use scfm_core::Orientation;
@@ -19,6 +19,9 @@ use crate::run_folder::Key;
 /// Raised when the same inputs and parameters give other results.
 const VERSION: u32 = 1;
 pub const FILE: &str = "run.toml";
+/// Roles of files by which runs are told apart.
+pub const DATA: &str = "data";
+pub const WEIGHTS: &str = "weights";
 
 /// Everything that identifies a run and describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +50,9 @@ pub struct RunRecord {
     /// Runs of other contexts that this one looks at: their folders beside it, by context.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<String, String>,
+    /// Run folders of other checkpoints on the same data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<PathBuf>,
     /// Files by role.
     pub inputs: BTreeMap<String, InputFile>,
     pub context: Context,
@@ -86,6 +92,16 @@ impl RunRecord {
         })
     }
 
+    /// The checkpoint by its folder and the beginning of the hash of its weights.
+    pub fn model_in_words(&self) -> String {
+        let Some(weights) = self.inputs.get(WEIGHTS) else {
+            return "no model".to_owned();
+        };
+        let folder = Path::new(&weights.path).parent().and_then(Path::file_name);
+        let name = folder.unwrap_or_default();
+        format!("{} ({})", name.display(), &weights.sha256[..12])
+    }
+
     /// What a registry row names as its inputs.
     pub fn provenance(&self) -> String {
         let hashes = self
@@ -113,7 +129,7 @@ impl RunRecord {
 
 /// Hashes of the files that a run reads, by role.
 pub fn input_files(inputs: &Inputs, source: &EdgeSource) -> Result<BTreeMap<String, InputFile>> {
-    let mut files: Vec<(&str, &Path)> = vec![("data", &inputs.data)];
+    let mut files: Vec<(&str, &Path)> = vec![(DATA, &inputs.data)];
     match source {
         EdgeSource::Model(model) => {
             let of_model = model.files().iter();

@@ -434,6 +434,8 @@ struct Deaf<'a>(MaskedGene<'a>);
 impl Predictor for Deaf<'_> {
     type Model = Geneformer;
 
+    const HIDDEN_SHARE: f64 = MaskedGene::HIDDEN_SHARE;
+
     fn model(&self) -> &Geneformer {
         self.0.model
     }

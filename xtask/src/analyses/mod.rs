@@ -40,7 +40,7 @@ use scfm_stats::{CrossedAuroc, Interval, TestResult, Undefined};
 use crate::context::Parameters;
 use crate::evidence::{Evidence, names};
 use crate::failure::bad_input;
-use crate::others::OtherRun;
+use crate::others::{Beside, OtherRun};
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
 
@@ -297,6 +297,15 @@ impl<E> Desk<'_, E> {
         folder
             .map(|name| OtherRun::open(&self.run.file("..").join(name)))
             .transpose()
+    }
+
+    /// Runs of other checkpoints on the same data.
+    pub fn beside(&self) -> Result<Vec<Beside>> {
+        self.record
+            .beside
+            .iter()
+            .map(|folder| Beside::open(folder))
+            .collect()
     }
 
     /// Registers every test of the analysis as undefined for one reason.

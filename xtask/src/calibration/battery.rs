@@ -48,6 +48,7 @@ fn carry_out(world: &World, seeds: Seeds, folder: &Path) -> Result<Judged> {
         out: folder,
         resume: false,
         others: Default::default(),
+        beside: &[],
         dry_run: false,
     };
     let quiet = Progress::new(true);

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::record::{self, RunRecord, run_key};
 use crate::run_folder::RunFolder;
 use crate::stages::Workbench;
-use crate::{edge_source, memory, reference_files, run_folder};
+use crate::{edge_source, memory, others, reference_files, run_folder};
 
 /// Exit code where `--strict` is given and an analysis could not run.
 const INCOMPLETE: u8 = 3;
@@ -65,6 +65,8 @@ pub struct Order<'a> {
     pub resume: bool,
     /// Runs of other contexts that may be looked at: their folders in `out`, by context.
     pub others: BTreeMap<String, String>,
+    /// Run folders of other checkpoints on the same data.
+    pub beside: &'a [PathBuf],
     pub dry_run: bool,
 }
 
@@ -82,6 +84,7 @@ impl<'a> Order<'a> {
             out: &args.out,
             resume: !args.no_resume,
             others: BTreeMap::new(),
+            beside: &args.beside,
             dry_run: args.dry_run,
         })
     }
@@ -131,6 +134,7 @@ pub fn prepare(
         progress.say(column);
     }
 
+    let beside = others::beside(order.beside, &bench.files)?;
     if let Some(listed) = bench.source.list() {
         for line in edge_source::describe(listed) {
             println!("{line}");
@@ -170,6 +174,7 @@ pub fn prepare(
         controls_shared: bench.controls.shared,
         list,
         others: order.others.clone(),
+        beside,
         inputs: bench.files.clone(),
         context: inputs.context.clone(),
     };

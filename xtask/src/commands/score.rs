@@ -108,6 +108,7 @@ fn on_screen(args: &ScoreArgs, data: &Path, backend: Backend, progress: Progress
     let inputs = Inputs::of_list(context, data, args)?;
     let order = Order {
         others: BTreeMap::new(),
+        beside: &[],
         chosen,
         seed: args.seed,
         orientation: Orientation::default(),
@@ -179,6 +180,7 @@ fn record(
     }
     Ok(RunRecord {
         others: BTreeMap::new(),
+        beside: Vec::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: args.seed,
         orientation: "as listed".to_owned(),

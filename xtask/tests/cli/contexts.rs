@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use scfm_core::Column;
 
-use crate::harness::Bench;
+use crate::harness::{Bench, cell, registry};
 
 const EMBEDDED: [&str; 5] = ["ipsc-neuron", "k562", "k562-crispra", "rpe1", "t-cell"];
 
@@ -21,10 +21,6 @@ fn folders(out: &Path) -> BTreeMap<String, PathBuf> {
             (context.to_owned(), path)
         })
         .collect()
-}
-
-fn registry(run: &Path) -> scfm_core::Table {
-    scfm_io::read_table(&run.join("registry.parquet")).unwrap().0
 }
 
 #[test]
@@ -50,10 +46,6 @@ fn all_contexts_reach_a_verdict_and_are_compared() {
 
     // The registry of K562 holds what the others found, number by number, and theirs do not.
     let (main, rpe1) = (registry(&runs["k562"]), registry(&runs["rpe1"]));
-    let cell = |table: &scfm_core::Table, test: &str, column: &str| {
-        let row = (0..table.n_rows()).find(|&row| table.column("test").unwrap().display(row) == test);
-        table.column(column).unwrap().display(row.unwrap())
-    };
     for column in ["effect", "p", "ci_low", "n", "inputs"] {
         assert_eq!(
             cell(&main, "context-rpe1/attention-vs-correlation", column),

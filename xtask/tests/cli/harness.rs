@@ -3,6 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use scfm_core::Table;
 use tempfile::TempDir;
 
 /// A folder of its own and the program to run in it.
@@ -120,6 +121,17 @@ pub fn assert_same_files(a: &Path, b: &Path) {
     for (path, bytes) in &a {
         assert!(bytes == &b[path], "{} differs", path.display());
     }
+}
+
+/// The registry of a run.
+pub fn registry(run: &Path) -> Table {
+    scfm_io::read_table(&run.join("registry.parquet")).unwrap().0
+}
+
+/// What a column of a registry says of a test.
+pub fn cell(registry: &Table, test: &str, column: &str) -> String {
+    let row = (0..registry.n_rows()).find(|&row| registry.column("test").unwrap().display(row) == test);
+    registry.column(column).unwrap().display(row.unwrap())
 }
 
 pub fn json<T: serde::de::DeserializeOwned>(path: &Path) -> T {

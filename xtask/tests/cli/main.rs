@@ -11,6 +11,7 @@ mod interruption;
 mod main_job;
 mod matrix_market;
 mod networks;
+mod scaling;
 mod scgpt;
 mod score;
 mod shards;
