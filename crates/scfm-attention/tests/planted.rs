@@ -6,7 +6,8 @@ use ndarray::Array2;
 use rand::RngExt;
 use scfm_attention::planted::{Planted, PlantedParams};
 use scfm_attention::{
-    AbsentPairs, AttentionSums, Error, TokenPanel, TokenisedCell, Transformer, ValuedCell, geneformer, scgpt,
+    AbsentPairs, AttentionSums, Error, Interventions, Site, TokenPanel, TokenisedCell, Transformer,
+    ValuedCell, geneformer, scgpt,
 };
 use scfm_core::{EdgeMatrix, Head, Layer, Measure, ModelEdge, Orientation, Panel, Seeds};
 use scfm_stats::{auroc, spearman};
@@ -160,6 +161,53 @@ fn with_strength(strength: f64) -> PlantedParams {
     }
 }
 
+/// By layer, the median over the tokens of some cells of the largest of the first dimensions, where the codes of genes stand.
+fn lengths_of_codes<M: Transformer>(model: &M, cells: &[M::Cell]) -> Vec<f32> {
+    let sites: Vec<Site> = (0..model.n_layers())
+        .map(|layer| Site::Hidden(Layer(layer)))
+        .collect();
+    let mut codes: Vec<Vec<f32>> = vec![Vec::new(); sites.len()];
+    for cell in &cells[..10] {
+        let states = model.trace(cell, &sites, &Interventions::none()).unwrap();
+        for (site, codes) in sites.iter().zip(&mut codes) {
+            let own = states[site].rows().into_iter().map(|state| {
+                let genes = state.iter().take(GENES).copied();
+                genes.fold(0.0, f32::max)
+            });
+            codes.extend(own);
+        }
+    }
+    let median = |codes: &mut Vec<f32>| {
+        let middle = codes.len() / 2;
+        *codes.select_nth_unstable_by(middle, f32::total_cmp).1
+    };
+    codes.iter_mut().map(median).collect()
+}
+
+#[test]
+fn codes_of_genes_keep_their_length_whatever_heads_add() {
+    for strength in [0.0, 3.0, 8.0] {
+        let params = PlantedParams {
+            n_layers: 4,
+            ..with_strength(strength)
+        };
+        for planted in [
+            Planted::regulating(genes(), effects(), params).unwrap(),
+            Planted::following(genes(), effects(), params).unwrap(),
+        ] {
+            for lengths in [
+                lengths_of_codes(&through_files_geneformer(&planted), &cells_of_ids()),
+                lengths_of_codes(&through_files_scgpt(&planted), &cells_of_symbols()),
+            ] {
+                assert!(
+                    lengths.iter().all(|length| (length - 1.0).abs() < 0.25),
+                    "{strength}: {lengths:?}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn edges_of_regulatory_models_are_the_regulation_and_the_clearer_the_stronger() {
     let effects = effects();
@@ -186,7 +234,7 @@ fn edges_of_regulatory_models_are_the_regulation_and_the_clearer_the_stronger() 
         assert!((found[0] - 0.5).abs() < 0.12, "{found:?}");
         // Beyond that the strongest edges of a source leave little for its weak ones.
         assert!(
-            found[..4].is_sorted() && found[3] > 0.8 && found[4] > 0.95,
+            found[..4].is_sorted() && found[3] > 0.9 && found[4] > 0.9,
             "{found:?}"
         );
     }

@@ -241,7 +241,8 @@ fn draft_embedding(draft: &mut Draft, layout: &Layout, vocabulary: &Vocabulary, 
 
 fn draft_layers(draft: &mut Draft, layout: &Layout, planted: &Planted, head_size: usize, seeds: Seeds) {
     let params = planted.params();
-    let mut nominal = Nominal::new(layout.width);
+    let genes: Vec<usize> = (0..layout.n_genes).collect();
+    let mut nominal = Nominal::new(layout.width, &genes, layout.balance());
     let shares = Shares::new(params);
     let last = params.n_layers - 1;
     for layer in 0..params.n_layers {
@@ -288,7 +289,7 @@ fn draft_layers(draft: &mut Draft, layout: &Layout, planted: &Planted, head_size
         if let Some(effects) = planted.effects().filter(|_| layer + 1 == last) {
             record_what_is_there(draft, layout, &path, shares, effects);
         }
-        let norm_weight = nominal.norm_weight(&attention, params.planted_in(layer));
+        let norm_weight = nominal.norm_weight(&attention);
         for norm in ["attention.output", "output"] {
             draft
                 .vector(&format!("{path}.{norm}.LayerNorm.weight"))

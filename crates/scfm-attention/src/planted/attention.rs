@@ -14,16 +14,11 @@ const CONSTANT: f64 = 0.25;
 /// a handful of genes turns the hidden states when it is made uniform.
 const CODE: f64 = 4.0;
 
-/// What is left of the squared length of codes in the mean over those that a planted head looks at.
-const LEFT_OF_CODES: f64 = 0.25;
-
-/// Hidden states as the layers are built for.
+/// The hidden states that layers are built for: those of a cell that holds every gene.
 #[derive(Debug)]
 pub(crate) struct Nominal {
-    /// The sum of what all heads so far add to each token alike.
-    constant: Array1<f64>,
-    /// Planted heads so far.
-    n_planted: usize,
+    /// `[token, width]`.
+    states: Array2<f64>,
 }
 
 /// The attention step of a layer in the making: weights `[output, input]`, and biases.
@@ -38,23 +33,28 @@ pub(crate) struct AttentionDraft {
 }
 
 impl Nominal {
-    /// Those that go into the first layer of this width.
-    pub(crate) fn new(width: usize) -> Self {
-        Self {
-            constant: Array1::zeros(width),
-            n_planted: 0,
+    /// Those that go into the first layer of this width: of each token 1 in a dimension of its own, balanced in one of all.
+    pub(crate) fn new(width: usize, dimensions: &[usize], balance: usize) -> Self {
+        let mut states = Array2::zeros((dimensions.len(), width));
+        for (mut state, &dimension) in states.rows_mut().into_iter().zip(dimensions) {
+            state[dimension] = 1.0;
+            state[balance] = -1.0;
         }
+        Self { states }
     }
 
-    /// Adds what a layer adds, so many of whose heads are planted. The weight of its normalisations with which a state of the
-    /// nominal length stays as it is.
-    pub(crate) fn norm_weight(&mut self, attention: &AttentionDraft, n_planted: usize) -> f32 {
-        self.constant += &attention.output.dot(&attention.value_bias);
-        self.n_planted += n_planted;
-        // The code of the gene has 2.
-        let squared_length =
-            2.0 + self.constant.dot(&self.constant) + self.n_planted as f64 * LEFT_OF_CODES * CODE;
-        (squared_length / self.constant.len() as f64).sqrt() as f32
+    /// Goes through the attention step of a layer. The weight of its normalisations with which the codes in the states keep their
+    /// length on average.
+    pub(crate) fn norm_weight(&mut self, attention: &AttentionDraft) -> f32 {
+        let added = attention.adds(&self.states);
+        self.states += &added;
+        let lengths = (&self.states * &self.states).sum_axis(Axis(1)).sqrt();
+        // The harmonic mean: what of a state was 1 before it got longer is then 1 on average.
+        let length = 1.0 / lengths.recip().mean().expect("a token");
+        for (mut state, own) in self.states.rows_mut().into_iter().zip(&lengths) {
+            state *= length / own;
+        }
+        (length / (self.states.ncols() as f64).sqrt()) as f32
     }
 }
 
@@ -82,6 +82,27 @@ impl AttentionDraft {
     /// What logits are divided by.
     pub(crate) fn scale(&self) -> f64 {
         (self.head_size as f64).sqrt()
+    }
+
+    /// What the step adds to hidden states, `[token, width]`.
+    fn adds(&self, states: &Array2<f64>) -> Array2<f64> {
+        let query = states.dot(&self.query.t()) + &self.query_bias;
+        let key = states.dot(&self.key.t());
+        let value = states.dot(&self.value.t()) + &self.value_bias;
+        let mut contexts = Array2::zeros(states.dim());
+        for first in (0..states.ncols()).step_by(self.head_size) {
+            let of_head = s![.., first..first + self.head_size];
+            let mut attention = query.slice(of_head).dot(&key.slice(of_head).t()) / self.scale();
+            for mut row in attention.rows_mut() {
+                let largest = row.fold(f64::NEG_INFINITY, |largest, &x| largest.max(x));
+                row.mapv_inplace(|x| (x - largest).exp());
+                row /= row.sum();
+            }
+            contexts
+                .slice_mut(of_head)
+                .assign(&attention.dot(&value.slice(of_head)));
+        }
+        contexts.dot(&self.output.t())
     }
 
     /// Logits between genes, whose codes stand in the first dimensions, in the first rows of the head.
@@ -164,26 +185,43 @@ mod tests {
 
     #[test]
     fn what_layers_add_to_all_tokens_lines_up_or_cancels() {
-        let adds = |signs: [f64; 4]| AttentionDraft {
-            value_bias: Array1::from(signs.to_vec()),
-            output: Array2::eye(4),
-            ..AttentionDraft::new(1, 4)
+        let adds = |factor: f64| AttentionDraft {
+            value_bias: Array1::from(vec![0.0, 0.0, 0.0, 0.0, factor, -factor]),
+            output: Array2::eye(6),
+            ..AttentionDraft::new(1, 6)
         };
-        let constant = [1.0, -1.0, 0.0, 0.0];
-        let mut nominal = Nominal::new(4);
-        // Squared lengths 2 + 2, 2 + 8 and 2 + 2 again, of four dimensions.
-        for (adds, squared_length) in [
-            (adds(constant), 4.0f32),
-            (adds(constant), 10.0),
-            (adds(constant.map(|x| -x)), 4.0),
-        ] {
-            let weight = nominal.norm_weight(&adds, 0);
-            assert!((weight - (squared_length / 4.0).sqrt()).abs() < 1e-6, "{weight}");
+        let mut nominal = Nominal::new(6, &[0, 1, 2], 3);
+        // Squared lengths 2 + 2, 2 + 8 and 2 + 2 again, of six dimensions.
+        for (factor, squared_length) in [(1.0, 4.0f32), (1.0, 10.0), (-1.0, 4.0)] {
+            let weight = nominal.norm_weight(&adds(factor));
+            assert!((weight - (squared_length / 6.0).sqrt()).abs() < 1e-6, "{weight}");
         }
-        let weight = nominal.norm_weight(&AttentionDraft::new(1, 4), 2);
+    }
+
+    #[test]
+    fn what_a_head_passes_on_is_what_it_looks_at() {
+        // The first token looks at the second alone, which looks at both alike; three times what is seen is passed on.
+        let mut head = AttentionDraft::new(1, 4);
+        (head.query[[0, 0]], head.key[[0, 1]]) = (2.0 * 50.0, 1.0);
+        (head.value[[1, 1]], head.output[[3, 1]]) = (3.0, 1.0);
+        let added = head.adds(&Nominal::new(4, &[0, 1], 2).states);
         assert!(
-            (weight - (6.0f32 / 4.0).sqrt()).abs() < 1e-6,
-            "planted heads add codes: {weight}"
+            (added[[0, 3]] - 3.0).abs() < 1e-9 && (added[[1, 3]] - 1.5).abs() < 1e-9,
+            "{added}"
         );
+    }
+
+    #[test]
+    fn balanced_waves_stand_at_right_angles() {
+        for n in [2, 5, 12] {
+            for (k, l) in (1..n).flat_map(|k| (1..n).map(move |l| (k, l))) {
+                let (a, b) = (balanced_wave(n, k), balanced_wave(n, l));
+                let expected = if k == l { 1.0 } else { 0.0 };
+                assert!(
+                    (a.dot(&b) - expected).abs() < 1e-12 && a.sum().abs() < 1e-12,
+                    "{n}: {k}, {l}"
+                );
+            }
+        }
     }
 }

@@ -260,18 +260,10 @@ impl PlantedParams {
         self.n_layers - self.planted_from
     }
 
-    /// Planted heads of a layer.
-    pub(crate) fn planted_in(&self, layer: usize) -> usize {
-        if layer < self.planted_from {
-            0
-        } else {
-            self.n_planted
-        }
-    }
-
     /// The number of a head among the planted ones, layer after layer; none of a head that is not planted.
     pub(crate) fn planted_number(&self, layer: usize, head: usize) -> Option<usize> {
-        (head < self.planted_in(layer)).then(|| (layer - self.planted_from) * self.n_planted + head)
+        let is_planted = layer >= self.planted_from && head < self.n_planted;
+        is_planted.then(|| (layer - self.planted_from) * self.n_planted + head)
     }
 
     /// Width of a head in a model of at least `width` dimensions whose logits take `rank` of a head's.

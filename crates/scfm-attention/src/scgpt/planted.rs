@@ -270,7 +270,8 @@ struct PlantedHeads<'a> {
 
 fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, seeds: Seeds) {
     let params = heads.planted.params();
-    let mut nominal = Nominal::new(layout.width);
+    let tokens: Vec<usize> = (0..layout.n_genes).chain([layout.cls()]).collect();
+    let mut nominal = Nominal::new(layout.width, &tokens, layout.balance());
     for layer in 0..params.n_layers {
         let mut attention = AttentionDraft::new(params.n_heads, heads.head_size);
         for head in 0..params.n_heads {
@@ -311,7 +312,7 @@ fn draft_layers(draft: &mut Draft, layout: &Layout, heads: &PlantedHeads<'_>, se
         assign(biases.slice_mut(s![2 * width..]), &attention.value_bias);
         let mut output = draft.matrix(&format!("{path}.self_attn.out_proj.weight"));
         output.assign(&attention.output.mapv(|x| x as f32));
-        let norm_weight = nominal.norm_weight(&attention, params.planted_in(layer));
+        let norm_weight = nominal.norm_weight(&attention);
         for norm in ["norm1", "norm2"] {
             draft.vector(&format!("{path}.{norm}.weight")).fill(norm_weight);
         }
