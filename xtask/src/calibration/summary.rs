@@ -30,8 +30,10 @@ const VERDICT: &str = "verdict";
 /// What the worlds of one kind came to.
 #[derive(Default)]
 struct Kind {
-    /// By test: worlds with a p-value, rejections (those in favour of what the test claims), worlds without a value.
-    tests: BTreeMap<String, (u64, u64, u64)>,
+    worlds: u64,
+    /// By test: worlds with a p-value, and rejections, those in favour of what the test claims. Worlds without one may say nothing of
+    /// a test that is not in the family.
+    tests: BTreeMap<String, (u64, u64)>,
     /// By criterion, empty for the verdict, and family of models: passed, failed, undecided.
     verdicts: BTreeMap<(String, &'static str), (u64, u64, u64)>,
 }
@@ -51,13 +53,13 @@ pub fn summarise<'a>(
             .add(&table, world.family.name(), &gains)?;
     }
     let of_kind = |(world, strength): (&str, u32), kind: &Kind, id: &str| {
-        let (ran, rejected, undefined) = kind.tests.get(id).copied()?;
+        let (ran, rejected) = kind.tests.get(id).copied()?;
         Some(Rejections {
             world: world.to_owned(),
             strength,
             ran,
             rejected,
-            undefined,
+            undefined: kind.worlds - ran,
         })
     };
     let mut tests = Vec::new();
@@ -117,6 +119,7 @@ fn gains() -> BTreeSet<&'static str> {
 
 impl Kind {
     fn add(&mut self, table: &Table, family: &'static str, gains: &BTreeSet<&str>) -> Result<()> {
+        self.worlds += 1;
         let numbers = |name| match table.column(name) {
             Some(Column::F64(values)) => Some(values),
             _ => None,
@@ -149,14 +152,11 @@ impl Kind {
                 }
                 None => {
                     let counts = self.tests.entry(test.clone()).or_default();
-                    match p {
-                        Some(p) => {
-                            counts.0 += 1;
-                            let claimed =
-                                !gains.contains(test.as_str()) || effect.is_some_and(|effect| effect > 0.0);
-                            counts.1 += u64::from(*p <= LEVEL && claimed);
-                        }
-                        None => counts.2 += 1,
+                    if let Some(p) = p {
+                        counts.0 += 1;
+                        let claimed =
+                            !gains.contains(test.as_str()) || effect.is_some_and(|effect| effect > 0.0);
+                        counts.1 += u64::from(*p <= LEVEL && claimed);
                     }
                 }
             }
