@@ -164,3 +164,45 @@ impl Kind {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibration::{Family, Truth};
+
+    /// What a world came to, as far as it is summed up.
+    fn judged(rows: &[(&str, f64)]) -> Table {
+        Table::new(rows.len())
+            .with("test", Column::text(rows.iter().map(|(test, _)| test)))
+            .and_then(|table| table.with("outcome", Column::text(rows.iter().map(|_| "ran"))))
+            .and_then(|table| table.with("p", Column::numbers(rows.iter().map(|(_, p)| *p))))
+            .and_then(|table| table.with("effect", Column::numbers(rows.iter().map(|_| 1.0))))
+            .unwrap()
+    }
+
+    #[test]
+    fn worlds_that_say_nothing_of_a_test_are_worlds_in_which_it_finds_nothing() {
+        // One is in the family, so that each world has a row of it, and one is not.
+        let (of_family, other) = (
+            "ablation-dose/trend",
+            "orthogonal-interventions/masked-uniform-top-5",
+        );
+        let world = |index| World {
+            truth: Truth::Regulatory,
+            strength: 100,
+            family: Family::ScGpt,
+            index,
+        };
+        let worlds = [world(0), world(1), world(2)];
+        let tables = [
+            judged(&[(of_family, 0.01), (other, 0.01)]),
+            judged(&[(of_family, f64::NAN)]),
+            judged(&[(of_family, 0.5)]),
+        ];
+        let found = summarise(worlds.iter().zip(tables), Vec::new()).unwrap();
+        for (id, ran) in [(of_family, 2), (other, 1)] {
+            let power = &found.test(id).unwrap().alternative[0];
+            assert_eq!((power.worlds(), power.ran, power.rejected), (3, ran, 1), "{id}");
+        }
+    }
+}
