@@ -21,8 +21,7 @@ pub struct OtherRun {
 impl OtherRun {
     /// Reads the folder of a run that was concluded.
     pub fn open(folder: &Path) -> Result<Self> {
-        let record = RunRecord::read(&folder.join(record::FILE))?;
-        let run = RunFolder::peek(folder.to_owned(), true);
+        let Beside { run, record } = Beside::open(folder)?;
         let file = run.file("registry.parquet");
         let (table, _) = scfm_io::read_table(&file)?;
         let alpha = record.context.parameters.alpha;

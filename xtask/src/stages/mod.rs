@@ -37,7 +37,7 @@ use crate::run_folder::{Key, RunFolder};
 use crate::screen::{Genes, ScreenFile, nameable};
 
 /// Versions of the stages' code; raised when a stage's result changes.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The streams of what is drawn for ablations.
 const ABLATION: &str = "ablation";
 
